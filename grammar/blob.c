@@ -1,0 +1,296 @@
+/*
+ * blob.def as data, and the verifier: bytes in, a yes or a reason out. It reads nothing but the bytes it is
+ * given and allocates nothing. What a blob means is for others; here it is only well-formed or not.
+ */
+#include "blob.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a blob is little-endian and read in place");
+
+/* ---- blob.def as tables ---- */
+
+#define VALUES(name) static const char *const name##_table[] = {
+#define VALUE(name, constant, word) word,
+#define END_VALUES(name) };
+#define BITS(name) static const char *const name##_table[] = {
+#define BIT(name, constant, word) word,
+#define END_BITS(name) };
+#include "blob.def"
+
+#define VALUES(name) static const struct blob_vocabulary name##_words = {name##_table, VALUES_END_##name};
+#define BITS(name) static const struct blob_vocabulary name##_words = {name##_table, BITS_END_##name};
+#include "blob.def"
+
+#define RULE_IS_ANY(argument) .rule = RULE_ANY
+#define RULE_IS_ZERO(argument) .rule = RULE_ZERO
+#define RULE_IS_MAX(argument) .rule = RULE_MAX, .max = argument
+#define RULE_IS_TEXT(argument) .rule = RULE_TEXT
+#define RULE_IS_REF(argument) .rule = RULE_REF, .section = SECTION_##argument
+#define RULE_IS_NEED(argument) .rule = RULE_NEED, .section = SECTION_##argument
+#define RULE_IS_SPAN(argument) .rule = RULE_SPAN, .section = SECTION_##argument
+#define RULE_IS_LENGTH(argument) .rule = RULE_LENGTH
+#define RULE_IS_SOME(argument) .rule = RULE_SOME
+#define RULE_IS_ENUM(argument) .rule = RULE_ENUM, .vocabulary = &argument##_words
+#define RULE_IS_FLAGS(argument) .rule = RULE_FLAGS, .vocabulary = &argument##_words
+#define RULE_IS_ORIGIN(argument) .rule = RULE_ORIGIN
+
+#define RECORD(record) static const struct blob_field record##_fields[] = {
+#define FIELD(record, type, field, rule, argument) \
+    {#field, offsetof(struct blob_##record, field), sizeof(type), RULE_IS_##rule(argument)},
+#define END_RECORD(record) };
+#include "blob.def"
+
+#define RECORD(record) \
+    {#record, sizeof(struct blob_##record), record##_fields, sizeof record##_fields / sizeof *record##_fields},
+const struct blob_section blob_sections[SECTION_COUNT] = {
+#include "blob.def"
+};
+
+const char *
+blob_level_word(enum level level)
+{
+    return level_table[level];
+}
+
+/* A record has no hidden padding: its fields' sizes add up to its own. */
+#define RECORD(record) static_assert(sizeof(struct blob_##record) == 0
+#define FIELD(record, type, name, rule, argument) +sizeof(type)
+#define END_RECORD(record) , "padding in " #record);
+#include "blob.def"
+
+u64
+blob_fingerprint(void)
+{
+    static const char layout[] =
+#define VALUES(name) "V" #name ";"
+#define VALUE(name, constant, word) "v" word ";"
+#define BITS(name) "B" #name ";"
+#define BIT(name, constant, word) "b" word ";"
+#define RECORD(name) "R" #name ";"
+#define FIELD(record, type, name, rule, argument) "F" #type #name #rule #argument ";"
+#include "blob.def"
+        ;
+    return XXH3_64bits(layout, sizeof layout);
+}
+
+/* ---- the verifier ---- */
+
+struct verifier {
+    const u8 *start[SECTION_COUNT];
+    u64 count[SECTION_COUNT];
+    u64 last_origin;
+    char *error;
+};
+
+static bool __attribute__((format(printf, 2, 3)))
+refuse(char *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error, BLOB_ERROR_SIZE, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+void
+blob_digest(const void *data, size_t size, u8 digest[16])
+{
+    static const u8 zero[sizeof ((struct blob_header *)0)->digest];
+    const size_t at = offsetof(struct blob_header, digest), after = at + sizeof zero;
+    XXH3_state_t state;
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, data, at);
+    XXH3_128bits_update(&state, zero, sizeof zero);
+    XXH3_128bits_update(&state, (const u8 *)data + after, size - after);
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+    memcpy(digest, canonical.digest, sizeof zero);
+}
+
+u64
+blob_get(const void *record, const struct blob_field *field)
+{
+    u64 value = 0;
+    if (field->size <= sizeof value)
+        memcpy(&value, (const u8 *)record + field->offset, field->size);
+    return value;
+}
+
+static bool
+check_header(const struct blob_header *header, size_t size, char *error)
+{
+    if (size < sizeof *header)
+        return refuse(error, "it is shorter than a header");
+    if (memcmp(header->magic, BLOB_MAGIC, sizeof header->magic) != 0)
+        return refuse(error, "it is not a blob of spcc");
+    if (header->fingerprint != blob_fingerprint())
+        return refuse(error, "it was written by spcc %.23s, whose layout differs from that of %s: compile it again",
+                      header->version[0] ? header->version : "?", SPC_VERSION);
+    if (header->size != size)
+        return refuse(error, "it should have %llu bytes and has %zu", (unsigned long long)header->size, size);
+    u8 digest[16];
+    blob_digest(header, size, digest);
+    if (memcmp(digest, header->digest, sizeof digest) != 0)
+        return refuse(error, "its digest does not match its content: it is damaged");
+    return true;
+}
+
+static u64
+aligned(u64 offset)
+{
+    return (offset + 7) & ~7ull;
+}
+
+/* Sections stand in order, 8-aligned, with nothing but zero bytes between them, up to the end of the file. */
+static bool
+check_sections(struct verifier *v, const u8 *data, size_t size)
+{
+    const struct blob_header *header = (const struct blob_header *)data;
+    u64 at = aligned(sizeof *header), end = sizeof *header;
+    for (u32 i = 0; i < SECTION_COUNT; i++) {
+        const char *name = blob_sections[i].name;
+        u64 count = header->section[i].count;
+        if (header->section[i].at != at || at > size)
+            return refuse(v->error, "section %s is out of place", name);
+        if (count == 0 || count > UINT32_MAX || count > (size - at) / blob_sections[i].record_size)
+            return refuse(v->error, "section %s has an impossible size", name);
+        for (u64 gap = end; gap < at; gap++)
+            if (data[gap] != 0)
+                return refuse(v->error, "there is something in the gap before section %s", name);
+        v->start[i] = data + at;
+        v->count[i] = count;
+        end = at + count * blob_sections[i].record_size;
+        at = aligned(end);
+    }
+    if (end != size)
+        return refuse(v->error, "there is something behind the last section");
+    return true;
+}
+
+static bool
+in_section(const struct verifier *v, u64 first, u64 length, u32 section)
+{
+    return first <= v->count[section] && length <= v->count[section] - first;
+}
+
+static bool
+check_origin(struct verifier *v, u64 of)
+{
+    u64 section = of >> 32, index = of & UINT32_MAX, last = v->last_origin;
+    v->last_origin = of;
+    return section < SECTION_COUNT && index < v->count[section] && of > last;
+}
+
+/* Does the value of field, in the record at record, obey the field's rule? */
+static bool
+check_field(struct verifier *v, const struct blob_field *field, const u8 *record)
+{
+    u64 value = blob_get(record, field);
+    switch ((enum rule)field->rule) {
+    case RULE_ANY:
+        return true;
+    case RULE_ZERO:
+        return value == 0;
+    case RULE_MAX:
+        return value <= field->max;
+    case RULE_TEXT:
+        return value < v->count[SECTION_text];
+    case RULE_REF:
+    case RULE_SPAN: /* its LENGTH, the next field, checks the rest */
+        return value < v->count[field->section];
+    case RULE_NEED:
+        return value > 0 && value < v->count[field->section];
+    case RULE_LENGTH:
+        return in_section(v, blob_get(record, field - 1), value, field[-1].section);
+    case RULE_SOME:
+        return value > 0 && blob_get(record, field - 1) > 0 &&
+               in_section(v, blob_get(record, field - 1), value, field[-1].section);
+    case RULE_ENUM:
+        return value < field->vocabulary->count;
+    case RULE_FLAGS:
+        return value >> field->vocabulary->count == 0;
+    case RULE_ORIGIN:
+        return check_origin(v, value);
+    }
+    return false;
+}
+
+static bool
+is_zero(const u8 *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
+static bool
+check_records(struct verifier *v, u32 index)
+{
+    const struct blob_section *section = &blob_sections[index];
+    const u8 *record = v->start[index];
+    if (!is_zero(record, section->record_size))
+        return refuse(v->error, "%s[0] is not zero", section->name);
+    for (u64 i = 1; i < v->count[index]; i++) {
+        record += section->record_size;
+        for (u32 j = 0; j < section->field_count; j++)
+            if (!check_field(v, &section->field[j], record))
+                return refuse(v->error, "%s[%llu].%s is out of bounds", section->name, (unsigned long long)i,
+                              section->field[j].name);
+    }
+    return true;
+}
+
+/* What no single field's rule can say. */
+static bool
+check_whole(const struct verifier *v)
+{
+    const u8 *text = v->start[SECTION_text];
+    if (text[0] != '\0' || text[v->count[SECTION_text] - 1] != '\0')
+        return refuse(v->error, "section text does not begin and end with a NUL");
+    if (v->count[SECTION_main] != 2)
+        return refuse(v->error, "there must be exactly one record main");
+    return true;
+}
+
+bool
+blob_open(struct blob *blob, const void *data, size_t size, char error[BLOB_ERROR_SIZE])
+{
+    struct verifier v = {.error = error};
+    if (!check_header(data, size, error) || !check_sections(&v, data, size))
+        return false;
+    for (u32 i = SECTION_text + 1; i < SECTION_COUNT; i++)
+        if (!check_records(&v, i))
+            return false;
+    if (!check_whole(&v))
+        return false;
+    blob->base = data;
+    blob->size = size;
+#define RECORD(record)                                                           \
+    blob->record = (const struct blob_##record *)(const void *)v.start[SECTION_##record]; \
+    blob->record##_count = (u32)v.count[SECTION_##record];
+#include "blob.def"
+    return true;
+}
+
+const struct blob_origin *
+blob_find_origin(const struct blob *blob, enum section section, u32 index)
+{
+    u64 of = (u64)section << 32 | index;
+    u32 low = 1, high = blob->origin_count;
+    while (low < high) {
+        u32 middle = low + (high - low) / 2;
+        if (blob->origin[middle].of < of)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < blob->origin_count && blob->origin[low].of == of ? &blob->origin[low] : NULL;
+}
