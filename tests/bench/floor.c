@@ -1,0 +1,164 @@
+/* The floor: the shortest sequence of system calls we know that still does a proxy's work. It has no limits, no
+ * time-outs, no logs and no back-pressure worth the name: it says what the kernel alone costs. */
+#define _GNU_SOURCE
+#include "load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PIPE_SIZE = 1 << 20 };
+
+struct half {
+    int peer;
+    int pipe[2];                /* splice: the bytes on their way from this end to the other */
+    size_t queued_size;
+};
+
+static struct half *halves;     /* by descriptor */
+static char buffer[64 * 1024];
+static bool splicing;
+static u16 origin_port;
+static int epoll_fd;
+
+static void
+end(int fd)
+{
+    int ends[2] = { fd, halves[fd].peer };
+    for (int i = 0; i < 2; i++) {
+        if (splicing) {
+            close(halves[ends[i]].pipe[0]);
+            close(halves[ends[i]].pipe[1]);
+        }
+        halves[ends[i]].peer = -1;      /* an event for it may still be in the batch in hand */
+        close(ends[i]);
+    }
+}
+
+/* Rarely the upstream is not connected yet (its backlog was full); then, and only then, this waits for it. */
+static bool
+write_all(int fd, const char *data, ssize_t size)
+{
+    ssize_t sent = write(fd, data, (size_t)size);
+    if (sent < 0 && errno == EAGAIN) {
+        struct pollfd waiting = { .fd = fd, .events = POLLOUT };
+        poll(&waiting, 1, 1000);
+        sent = write(fd, data, (size_t)size);
+    }
+    return sent == size;
+}
+
+/* A short read has emptied the socket, so it need not be asked again, unless an end was announced too. */
+static bool
+pump_copy(int fd, bool ending)
+{
+    ssize_t got;
+    do {
+        got = read(fd, buffer, sizeof buffer);
+        if (got <= 0)
+            return got < 0 && errno == EAGAIN;
+        if (!write_all(halves[fd].peer, buffer, got))
+            return false;
+    } while (ending || got == sizeof buffer);
+    return true;
+}
+
+static bool
+pump_splice(int fd)
+{
+    struct half *half = &halves[fd];
+    for (;;) {
+        ssize_t moved;
+        if (half->queued_size == 0) {
+            moved = splice(fd, NULL, half->pipe[1], NULL, PIPE_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            if (moved <= 0)
+                return moved < 0 && errno == EAGAIN;
+            half->queued_size = (size_t)moved;
+        }
+        moved = splice(half->pipe[0], NULL, half->peer, NULL, half->queued_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (moved < 0)
+            return errno == EAGAIN;
+        half->queued_size -= (size_t)moved;
+    }
+}
+
+static void
+begin(int client)
+{
+    int upstream = connect_to(origin_port);
+    if (upstream < 0) {
+        close(client);
+        return;
+    }
+    halves[client] = (struct half){ .peer = upstream };
+    halves[upstream] = (struct half){ .peer = client };
+    if (splicing) {
+        int ends[2] = { client, upstream };
+        for (int i = 0; i < 2; i++) {
+            if (pipe2(halves[ends[i]].pipe, O_NONBLOCK | O_CLOEXEC) != 0)
+                die("pipe2");
+            fcntl(halves[ends[i]].pipe[1], F_SETPIPE_SZ, PIPE_SIZE);
+        }
+        watch(epoll_fd, client, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+        watch(epoll_fd, upstream, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    } else if (!pump_copy(client, false)) {
+        end(client);
+    } else {
+        watch(epoll_fd, client, EPOLLIN | EPOLLRDHUP | EPOLLET);
+        watch(epoll_fd, upstream, EPOLLIN | EPOLLRDHUP | EPOLLET);
+    }
+}
+
+static void
+ready(int fd, u32 events)
+{
+    if (halves[fd].peer < 0)
+        return;
+    bool goes_on = true;
+    if (splicing && events & EPOLLOUT && halves[halves[fd].peer].queued_size > 0)
+        goes_on = pump_splice(halves[fd].peer);
+    if (goes_on && events & (EPOLLIN | EPOLLRDHUP))
+        goes_on = splicing ? pump_splice(fd) : pump_copy(fd, events & EPOLLRDHUP);
+    if (!goes_on || events & EPOLLERR)
+        end(fd);
+}
+
+int
+floor_main(int argc, char **argv)
+{
+    (void)argc;
+    u16 port = (u16)number(argv[1], 65535);
+    int listener = listen_on(port, &port);
+    struct epoll_event events[EVENT_COUNT];
+
+    splicing = strcmp(argv[0], "splice") == 0;
+    origin_port = (u16)number(argv[2], 65535);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    halves = calloc(descriptor_limit(), sizeof *halves);
+    if (halves == NULL || epoll_fd < 0)
+        die("floor");
+    watch(epoll_fd, listener, EPOLLIN);
+    close_on_input_end(epoll_fd);
+    for (;;) {
+        int count = epoll_wait(epoll_fd, events, EVENT_COUNT, -1);
+        for (int i = 0; i < count; i++) {
+            int fd = events[i].data.fd;
+            if (fd == STDIN_FILENO)
+                return 0;
+            if (fd != listener)
+                ready(fd, events[i].events);
+            for (int j = 0, client; fd == listener && j < ACCEPT_BATCH; j++) {
+                client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (client < 0)
+                    break;
+                begin(client);
+            }
+        }
+    }
+}
