@@ -33,11 +33,11 @@ GB = 1e9
 Case = collections.namedtuple("Case", "kind origin full quick options", defaults=[{}])
 
 CASES = {
-    "short-client": Case("short", "echo", 20000, 2000, {"closes": "client"}),
-    "short-server": Case("short", "close", 20000, 2000, {"closes": "server"}),
-    "ping-1": Case("ping", "echo", 20000, 3000, {"at_once": 1}),
-    "ping-64": Case("ping", "echo", 200000, 20000, {"at_once": 64}),
-    "ping-512": Case("ping", "echo", 200000, 20000, {"at_once": 512}),
+    "short-client": Case("short", "echo", 10000, 2000, {"closes": "client"}),
+    "short-server": Case("short", "close", 10000, 2000, {"closes": "server"}),
+    "ping-1": Case("ping", "echo", 15000, 3000, {"at_once": 1}),
+    "ping-64": Case("ping", "echo", 100000, 20000, {"at_once": 64}),
+    "ping-512": Case("ping", "echo", 100000, 20000, {"at_once": 512}),
     "bulk-up-1": Case("bulk", "bulk", 2e9, 2e8, {"at_once": 1, "up": True}),
     "bulk-up-8": Case("bulk", "bulk", 2e9, 2e8, {"at_once": 8, "up": True}),
     "bulk-down-1": Case("bulk", "bulk", 2e9, 2e8, {"at_once": 1, "down": True}),
@@ -53,6 +53,7 @@ CASES = {
 MEASURES = {
     "cpu": ("us", "{:.2f}", "CPU of the proxy for each connection or round trip"),
     "syscalls": ("", "{:.2f}", "system calls of the proxy for each connection or round trip, counted under load"),
+    "syscalls_busy": ("", "{:.2f}", "the same when strace slows the proxy so that it is the bottleneck"),
     "rate": ("/s", "{:.0f}", "connections or round trips a second (load and proxy on a CPU each)"),
     "p50": ("us", "{:.0f}", "median time of a connection or round trip"),
     "p99": ("us", "{:.0f}", "99th percentile of it"),
@@ -78,8 +79,10 @@ Bar = collections.namedtuple("Bar", "cases measure against limit")
 BARS = [
     Bar("short-*", "cpu", "better", 0.93),
     Bar("short-*", "syscalls", "number", 15),
+    Bar("short-*", "syscalls_busy", "number", 15),
     Bar("ping-*", "cpu", "better", 1.0),
     Bar("ping-64", "syscalls", "number", 4.05),
+    Bar("ping-64", "syscalls_busy", "number", 4.05),
     Bar("ping-*", "p99", "better", 1.0),
     Bar("bulk-*", "gb_cpu", "nginx", 0.42),
     Bar("bulk-*", "gb_cpu", "haproxy-splice", 0.6),
@@ -398,40 +401,64 @@ class Serving:
     def load(self, *arguments):
         return self.bench.load(*arguments)
 
-    def measured(self, *arguments):
-        """What the load saw, and the nanoseconds of CPU it cost the proxy."""
-        before = cpu_ns(self.pid)
-        seen = self.load(*arguments)
-        settle()
-        return seen, cpu_ns(self.pid) - before
+    def work(self, arguments, meter):
+        """Run a load; the meter is on from when it is ready until all it did is done, and no longer."""
+        load = start([self.bench.load_program, *map(str, arguments)], LOAD_CPU, stdin=subprocess.PIPE,
+                     stdout=subprocess.PIPE, text=True)
+        try:
+            load.stdout.readline()
+            settle()
+            meter.begin(self)
+            load.stdin.write("\n")
+            load.stdin.flush()
+            seen = json.loads(load.stdout.readline())
+            settle()
+            return seen, meter.end(self)
+        finally:
+            stop(load)
 
-    def counted(self, *arguments):
-        """System calls of the proxy during the load, counted inside the kernel, so that nothing is slowed."""
-        command = " ".join(map(str, [self.bench.load_program, *arguments]))
-        pids = ",".join(map(str, tree(self.pid)))
-        result = f"{self.where}/perf"
-        done = subprocess.run(["perf", "stat", "-x,", "-o", result, "-e", "raw_syscalls:sys_enter", "-p", pids, "--",
-                               "sh", "-c", f"{command}; sleep 0.1"], preexec_fn=on_cpu(LOAD_CPU), timeout=300,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            return None, None
-        with open(result, encoding="ascii") as file:
-            count = next(line.split(",")[0] for line in file if "raw_syscalls" in line)
-        return json.loads(done.stdout), int(count)
 
-    def straced(self, arguments, *options):
-        """The lines strace wrote about the proxy while the load ran."""
-        result = f"{self.where}/strace"
-        pids = [option for pid in tree(self.pid) for option in ("-p", str(pid))]
-        tracer = start(["strace", "-f", *options, "-o", result, *pids], LOAD_CPU, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        seen = self.load(*arguments)
-        time.sleep(0.2)
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(20)
-        CHILDREN.remove(tracer)
-        with open(result, encoding="ascii", errors="replace") as file:
-            return seen, file.read().splitlines()
+class Cpu:
+    """Nanoseconds of CPU of the proxy."""
+
+    def begin(self, serving):
+        self.before = cpu_ns(serving.pid)
+
+    def end(self, serving):
+        return cpu_ns(serving.pid) - self.before
+
+
+class Tool:
+    """A program that watches the proxy until it is interrupted; its result is a file of text."""
+
+    def __init__(self, *command):
+        self.command = command
+
+    def begin(self, serving):
+        self.result = f"{serving.where}/watched"
+        pids = [str(pid) for pid in tree(serving.pid)]
+        several = [word for pid in pids for word in ("-p", pid)] if self.command[0] == "strace" else \
+            ["-p", ",".join(pids)]
+        self.child = start([*self.command, "-o", self.result, *several], LOAD_CPU, stderr=subprocess.DEVNULL)
+        time.sleep(0.4)
+
+    def end(self, _serving):
+        self.child.send_signal(signal.SIGINT)
+        self.child.wait(30)
+        CHILDREN.remove(self.child)
+        with open(self.result, encoding="ascii", errors="replace") as file:
+            return file.read().splitlines()
+
+
+def perf_total(lines):
+    return int(next(line.split(",")[0] for line in lines if "raw_syscalls" in line))
+
+
+def strace_counts(lines):
+    """Calls by name, of the table strace -c writes."""
+    rows = (line.split() for line in lines)
+    return collections.Counter({row[-1]: int(row[3]) for row in rows
+                                if len(row) >= 5 and row[-1] != "total" and row[3].isdigit()})
 
 
 # ------------------------------------------------------------------ one run of one case; each returns measures
@@ -446,16 +473,16 @@ def run_flow(bench, proxy, case, size):
     """Short connections or ping-pong: first the time, then, in a run of its own, the system calls."""
     with Serving(bench, proxy, case.origin) as serving:
         serving.launch()
-        serving.load(*flow_arguments(serving, case, max(size // 10, 64)))
-        settle()
-        seen, spent_ns = serving.measured(*flow_arguments(serving, case, size))
+        arguments = flow_arguments(serving, case, size)
+        serving.load(*flow_arguments(serving, case, size // 10))
+        seen, spent_ns = serving.work(arguments, Cpu())
         bench.must_not_fail(seen, proxy)
         done = max(seen["done"], 1)
         result = {"cpu": spent_ns / 1e3 / done, "rate": done / seen["seconds"], "p50": seen["p50_us"],
                   "p99": seen["p99_us"]}
-        seen, count = bench.count_syscalls(serving, flow_arguments(serving, case, size))
-        if count:
-            result["syscalls"] = count / max(seen["done"], 1)
+        if bench.has_perf:
+            seen, lines = serving.work(arguments, Tool("perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter"))
+            result["syscalls"] = perf_total(lines) / max(seen["done"], 1)
         return result
 
 
@@ -469,8 +496,7 @@ def run_bulk(bench, proxy, case, size):
         def arguments(part):
             return ["bulk", serving.ports[0], at_once, *(each // part if way in ways else 0 for way in ("up", "down"))]
         serving.load(*arguments(20))
-        settle()
-        seen, spent_ns = serving.measured(*arguments(1))
+        seen, spent_ns = serving.work(arguments(1), Cpu())
         bench.must_not_fail(seen, proxy)
         moved = each * len(ways) * max(seen["done"], 1) / GB
         return {"gb_cpu": spent_ns / 1e9 / moved, "gb_rate": moved / seen["seconds"]}
@@ -483,6 +509,9 @@ def run_idle(bench, proxy, case, size):
         before = memory(serving.pid)
         holder = start([bench.load_program, "hold", str(serving.ports[0]), str(size)], LOAD_CPU,
                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        holder.stdout.readline()
+        holder.stdin.write("\n")
+        holder.stdin.flush()
         seen = json.loads(holder.stdout.readline())
         bench.must_not_fail(seen, proxy)
         time.sleep(1)           # whoever tidies up by a timer may do so
@@ -526,12 +555,12 @@ def run_reload(bench, proxy, case, size):
     with Serving(bench, proxy, case.origin, reloadable=True, spare=size) as serving:
         serving.launch()
         count = 100000000
-        loads = [start([bench.load_program, *map(str, arguments)], LOAD_CPU, stdout=subprocess.PIPE, text=True)
-                 for arguments in (["short", serving.ports[0], count, 16, seconds_whole(seconds), "client"],
+        loads = [start([bench.load_program, *map(str, arguments)], LOAD_CPU, text=True,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for arguments in (["short", serving.ports[0], count, 16, seconds_whole(seconds), "client"],
                                    ["ping", serving.ports[0], count, 8, seconds_whole(seconds)])]
         time.sleep(0.5)
         took = [reload_once(serving, number, loads[0]) for number in range(1, size + 1)]
-        seen = [json.loads(load.stdout.readline()) for load in loads]
+        seen = [json.loads(load.stdout.read().splitlines()[-1]) for load in loads]
         for load in loads:
             stop(load)
         took = [each for each in took if each is not None]
@@ -572,24 +601,23 @@ def trace(bench, proxy):
         serving.launch()
         serving.load("short", serving.ports[0], 50, 1, 10, "client")
         settle()
-        _, lines = serving.straced(["short", serving.ports[0], 1, 1, 10, "client"], "-s", "16", "-e", "signal=none")
-    lines = [strip(line) for line in lines]
-    return [line for line in lines if line and "detached" not in line and "restart_syscall" not in line
-            and "strace:" not in line]
+        _, lines = serving.work(["short", serving.ports[0], 1, 1, 10, "client"],
+                                Tool("strace", "-f", "-s", "16", "-e", "signal=none"))
+    noise = ("detached", "restart_syscall", "strace:")
+    return [strip(line) for line in lines if not any(word in line for word in noise)]
 
 
-def breakdown(bench, proxy, case, size):
-    """System calls by name for each connection or round trip, under strace, which slows everything it watches."""
+def breakdown(bench, proxy, case):
+    """System calls by name for each unit when the proxy is the slowest of all, as it is under strace: the difference
+    of a long and a short run, so that neither start nor end is in it."""
+    small, large = 1000, 6000
     with Serving(bench, proxy, case.origin) as serving:
         serving.launch()
         serving.load(*flow_arguments(serving, case, 100))
-        seen, lines = serving.straced(flow_arguments(serving, case, size), "-c")
-    counts = {}
-    for line in lines:
-        words = line.split()
-        if len(words) >= 5 and words[-1] != "total" and words[3].isdigit():
-            counts[words[-1]] = int(words[3]) / max(seen["done"], 1)
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+        counts = [strace_counts(serving.work(flow_arguments(serving, case, size), Tool("strace", "-f", "-c"))[1])
+                  for size in (small, large)]
+    counts[1].subtract(counts[0])
+    return {call: count / (large - small) for call, count in counts[1].most_common() if count > 0}
 
 
 def callgrind(bench, proxy):
@@ -630,7 +658,7 @@ class Bench:
         self.descriptors = raise_descriptors(65536)
         self.has_perf = perf_counts()
         if not self.has_perf:
-            self.remark("perf cannot count system calls here; they come from strace, which slows what it counts")
+            self.remark("perf cannot count system calls here; only the case 'trace' does, with strace, which slows what it counts")
 
     def wanted(self, proxy):
         if proxy.name not in self.options.proxies and not (
@@ -648,20 +676,14 @@ class Bench:
 
     def load(self, *arguments):
         done = subprocess.run([self.load_program, *map(str, arguments)], preexec_fn=on_cpu(LOAD_CPU), timeout=300,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True)
-        return json.loads(done.stdout)
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip()[-300:])
+        return json.loads(done.stdout.splitlines()[-1])
 
     def must_not_fail(self, seen, proxy):
         if seen["failed"]:
             self.remark(f"{self.case_name}: {seen['failed']} of {seen['begun']} failed through {proxy.name}")
-
-    def count_syscalls(self, serving, arguments):
-        if self.has_perf:
-            return serving.counted(*arguments)
-        if not shutil.which("strace"):
-            return None, None
-        seen, lines = serving.straced(arguments, "-c")
-        return seen, sum(int(line.split()[2]) for line in lines if line.endswith("total"))
 
     def run(self, name):
         case, self.case_name = CASES[name], name
@@ -687,8 +709,9 @@ class Bench:
             self.case_name = "trace"
             try:
                 self.traces[proxy.name] = trace(self, proxy)
-                for name in ("short-client", "ping-64"):
-                    self.breakdowns[name, proxy.name] = breakdown(self, proxy, CASES[name], 2000)
+                for name in ("short-client", "short-server", "ping-64"):
+                    counts = self.breakdowns[name, proxy.name] = breakdown(self, proxy, CASES[name])
+                    self.results[name, "syscalls_busy"][proxy.name].append(sum(counts.values()))
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 self.remark(f"trace: {proxy.name} could not be traced: {error}")
 
@@ -764,14 +787,14 @@ def measured_table(bench):
 
 def ratio_table(bench):
     one = "spcd" if "spcd" in bench.proxies else "floor"
-    rows = [["case", "measure", *(f"{one}/{peer}" for peer in PEERS), f"{one}/better peer", "spcd/floor",
-             "floor/better peer"]]
+    rows = [["case", "measure", *(f"{one}/{peer}" for peer in PEERS), f"{one}/better peer",
+             *(["spcd/floor", "floor/better peer"] if one == "spcd" else [])]]
     for (case, measure), row in bench.results.items():
         if not row.get(one):
             continue
         best = better_peer(row, measure)
         rows.append([case, measure, *(shown(ratio(row, one, peer)) for peer in PEERS), shown(ratio(row, one, best)),
-                     shown(ratio(row, "spcd", "floor")), shown(ratio(row, "floor", best))])
+                     shown(ratio(row, "spcd", "floor")), shown(ratio(row, "floor", best))][:len(rows[0])])
     return rows
 
 

@@ -15,6 +15,7 @@ enum {
     MOST_UNITS = 100000000,
     MOST_SAMPLES = 1 << 22,     /* latencies kept for the percentiles; the worst is kept always */
     MOST_SECONDS = 300,
+    HOLD_AT_ONCE = 64,          /* idle sessions being made at a time */
     GRACE_SECONDS = 5,          /* for what is under way when the time is up; then it counts as failed */
 };
 
@@ -34,6 +35,7 @@ struct client {
     bool keeps_links;           /* the next unit takes the same connection */
     bool holds_links;           /* a done link stays open and idle, and the next unit takes another */
     bool server_closes;         /* short: the unit ends with the server's end */
+    bool parts_late;            /* ping: connections stay open when all is done, until the driver has measured */
     u16 port;
     u64 unit_count, begun_count, done_count, failed_count;
     u64 begun_ns, stop_ns, ended_ns;
@@ -183,6 +185,8 @@ next_unit(struct client *client, struct link *link, enum outcome outcome)
         *link = (struct link){ .fd = link->fd, .begun_ns = now_ns() };
         return;
     }
+    if (outcome == DONE && client->parts_late)
+        return;
     link_close(client, link);
     if (may_begin(client))
         link_open(client, link);
@@ -192,14 +196,15 @@ static void
 link_ready(struct client *client, struct link *link)
 {
     enum outcome outcome = GOES_ON;
-    while (link->fd >= 0 && (outcome = client->work(client, link)) != GOES_ON) {
+    bool again = true;
+    while (again && link->fd >= 0 && (outcome = client->work(client, link)) != GOES_ON) {
+        u64 begun_count = client->begun_count;
         if (outcome == DONE)
             unit_done(client, link);
         else
             client->failed_count++;
         next_unit(client, link, outcome);
-        if (client->holds_links || !client->keeps_links)
-            return;             /* a new connection reports itself */
+        again = client->keeps_links && client->begun_count > begun_count;   /* a new connection reports itself */
     }
 }
 
@@ -218,6 +223,29 @@ client_run(struct client *client, size_t at_once)
     }
     client->ended_ns = now_ns();
     client->failed_count = client->begun_count - client->done_count;
+}
+
+/* Tells the driver that the work can begin, and waits for its word; the end of standard input is a word too. */
+static void
+gate(struct client *client)
+{
+    char word;
+    u64 gated_ns = now_ns();
+    printf("{\"ready\": %llu}\n", (unsigned long long)client->done_count);
+    fflush(stdout);
+    if (read(STDIN_FILENO, &word, 1) < 0)
+        die("standard input");
+    u64 waited_ns = now_ns() - gated_ns;
+    client->begun_ns += waited_ns;
+    client->stop_ns += waited_ns;
+}
+
+static void
+wait_for_input_end(void)
+{
+    char word;
+    while (read(STDIN_FILENO, &word, 1) > 0)
+        continue;
 }
 
 /* --- the report --- */
@@ -267,19 +295,41 @@ short_main(int argc, char **argv)
     (void)argc;
     struct client client = exchange_client(argv);
     client.server_closes = strcmp(argv[4], "server") == 0;
+    gate(&client);
     client_run(&client, client.link_count);
     report(&client);
     return 0;
 }
 
+/* One round trip on each connection first, so that what is measured is neither connecting nor parting. */
 int
 ping_main(int argc, char **argv)
 {
     (void)argc;
     struct client client = exchange_client(argv);
-    client.keeps_links = true;
+    u64 unit_count = client.unit_count;
+    client.holds_links = true;
+    client.unit_count = client.link_count;
     client_run(&client, client.link_count);
+    u64 failed_count = client.failed_count;
+    gate(&client);
+
+    client.holds_links = false;
+    client.keeps_links = client.parts_late = true;
+    client.begun_ns = now_ns();
+    client.unit_count = unit_count;
+    client.begun_count = client.done_count = client.failed_count = 0;
+    client.sample_count = 0;
+    client.worst_ns = 0;
+    for (size_t i = 0; i < client.link_count; i++)
+        if (client.links[i].fd >= 0 && may_begin(&client)) {
+            next_unit(&client, &client.links[i], DONE);
+            link_ready(&client, &client.links[i]);
+        }
+    client_run(&client, 0);
+    client.failed_count += failed_count;
     report(&client);
+    wait_for_input_end();
     return 0;
 }
 
@@ -291,6 +341,7 @@ bulk_main(int argc, char **argv)
     struct client client = client_new(argv[0], at_once, at_once, 120);
     client.work = move_bulk;
     client.request = (struct request){ number(argv[2], 1ull << 40), number(argv[3], 1ull << 40) };
+    gate(&client);
     client_run(&client, at_once);
     report(&client);
     return 0;
@@ -300,14 +351,13 @@ int
 hold_main(int argc, char **argv)
 {
     (void)argc;
-    char end;
     u64 count = number(argv[1], MOST_AT_ONCE);
     struct client client = client_new(argv[0], count, count, 120);
     client.work = exchange;
     client.holds_links = true;
-    client_run(&client, count < 64 ? count : 64);
+    gate(&client);
+    client_run(&client, count < HOLD_AT_ONCE ? count : HOLD_AT_ONCE);
     report(&client);
-    while (read(STDIN_FILENO, &end, 1) > 0)
-        continue;
+    wait_for_input_end();
     return 0;
 }

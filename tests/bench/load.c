@@ -1,5 +1,6 @@
 /* The load generator, the origin and the floor of tests/bench/bench.py, one program. Loopback only; every
- * subcommand is bounded in count and in time. It prints one line of JSON and says nothing else on success. */
+ * subcommand is bounded in count and in time. Origin and start print one line of JSON; a client prints one when it
+ * could begin, waits for a byte (or the end) of standard input, and prints another when it is done. */
 #define _GNU_SOURCE
 #include "load.h"
 
