@@ -34,7 +34,8 @@ $(BUILD)/spcc: $(SPCC_OBJS)
 $(BUILD)/spcd: $(SPCD_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lev -pthread
 
-$(BUILD)/%.o: %.c Makefile | $(BUILD)/grammar/parser.h
+$(filter $(BUILD)/compiler/%,$(SPCC_OBJS)): | $(BUILD)/grammar/parser.h
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -c -o $@ $<
 

@@ -20,6 +20,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int32_t i32;
 
 /* Sixteen bytes of an address; its own type so that blob.def can name it. */
 typedef struct ip16 {

@@ -1,0 +1,80 @@
+/*
+ * Socket addresses: from the blob, to text, compared. Text is nginx's form, since it lands in the log.
+ */
+#include "spcd.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static socklen_t
+unix_from_blob(const char *path, struct sockaddr_un *un)
+{
+    size_t length = strnlen(path, sizeof un->sun_path - 1);
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, length);
+    if (path[0] == '@') { /* abstract: a NUL stands for the @, and the length ends the name */
+        un->sun_path[0] = '\0';
+        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    }
+    return sizeof *un;
+}
+
+socklen_t
+address_from_blob(const struct blob *blob, const struct blob_address *record, union address *address)
+{
+    memset(address, 0, sizeof *address);
+    switch (record->family) {
+    case FAMILY_IPV4:
+        address->ipv4.sin_family = AF_INET;
+        address->ipv4.sin_port = htons(record->port);
+        memcpy(&address->ipv4.sin_addr, record->ip.byte, sizeof address->ipv4.sin_addr);
+        return sizeof address->ipv4;
+    case FAMILY_IPV6:
+        address->ipv6.sin6_family = AF_INET6;
+        address->ipv6.sin6_port = htons(record->port);
+        memcpy(&address->ipv6.sin6_addr, record->ip.byte, sizeof address->ipv6.sin6_addr);
+        return sizeof address->ipv6;
+    case FAMILY_UNIX:
+        return unix_from_blob(blob_string(blob, record->path), &address->un);
+    default:
+        return 0;
+    }
+}
+
+void
+address_print(const struct sockaddr *address, bool with_port, char text[ADDRESS_TEXT])
+{
+    const struct sockaddr_in *ipv4 = (const void *)address;
+    const struct sockaddr_in6 *ipv6 = (const void *)address;
+    char ip[INET6_ADDRSTRLEN] = "";
+    if (address->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &ipv4->sin_addr, ip, sizeof ip);
+        snprintf(text, ADDRESS_TEXT, with_port ? "%s:%u" : "%s", ip, ntohs(ipv4->sin_port));
+    } else if (address->sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &ipv6->sin6_addr, ip, sizeof ip);
+        snprintf(text, ADDRESS_TEXT, with_port ? "[%s]:%u" : "%s", ip, ntohs(ipv6->sin6_port));
+    } else {
+        snprintf(text, ADDRESS_TEXT, "unix:");
+    }
+}
+
+u16
+address_port(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+    if (address->sa_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+    return 0;
+}
+
+bool
+address_is(const struct sockaddr *local, const struct blob_address *record)
+{
+    if (local->sa_family == AF_INET && record->family == FAMILY_IPV4)
+        return memcmp(&((const struct sockaddr_in *)(const void *)local)->sin_addr, record->ip.byte, 4) == 0;
+    if (local->sa_family == AF_INET6 && record->family == FAMILY_IPV6)
+        return memcmp(&((const struct sockaddr_in6 *)(const void *)local)->sin6_addr, record->ip.byte, 16) == 0;
+    return false;
+}

@@ -1,0 +1,378 @@
+/*
+ * The control thread: the first thread of the server. It opens generations, gives their shards to the
+ * workers, closes them when they are over, and drains and ends the server. No session ever waits for it.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RESOLVE_AGAIN_S = 10 };
+
+static struct {
+    const struct options *options;
+    int channel; /* -1: there is no supervisor */
+    struct ev_loop *loop;
+    struct generation *current; /* the newest; older ones follow by ->next */
+    struct worker *worker[WORKERS_MAX];
+    u32 worker_count;
+    bool draining;
+    ev_io io;
+    ev_async wake;
+    ev_timer drain, resolve;
+    ev_signal signal[5];
+    struct incoming {
+        int blob, *socket, *log;
+        u32 socket_count, log_count;
+    } incoming;
+} control;
+
+void
+control_wake(void)
+{
+    ev_async_send(control.loop, &control.wake);
+}
+
+/* ---- generations ---- */
+
+static bool
+start_workers(u32 count, const struct blob *blob)
+{
+    for (; control.worker_count < count; control.worker_count++) {
+        control.worker[control.worker_count] = worker_start(control.worker_count, blob);
+        if (!control.worker[control.worker_count])
+            return false;
+    }
+    return true;
+}
+
+/* Make the generation the one that new sessions take. */
+static void
+publish(struct generation *g)
+{
+    g->next = control.current;
+    control.current = g;
+    for (const struct generation *each = g; each; each = each->next)
+        g->fd_reserve += each->fd_bound;
+    for (u32 i = 0; i < control.worker_count; i++)
+        worker_take(control.worker[i], i < g->shard_count ? g->shard[i] : NULL);
+    if (g->unresolved_count)
+        ev_timer_again(control.loop, &control.resolve);
+    else
+        ev_timer_stop(control.loop, &control.resolve);
+}
+
+/* Take surroundings whose sockets are already open, or close what is new in them. */
+static bool
+adopt(struct surroundings *s)
+{
+    struct generation *g = generation_open(s);
+    if (!g || !start_workers(s->worker_count, g->blob)) {
+        surroundings_unlink(s, control.current->surroundings);
+        surroundings_close(s, control.current->surroundings);
+        return false;
+    }
+    publish(g);
+    return true;
+}
+
+/* Close what no session needs any more. */
+static void
+collect(void)
+{
+    struct generation **link = &control.current->next;
+    while (*link) {
+        struct generation *old = *link;
+        if (atomic_load(&old->accepting) == 0)
+            surroundings_close_sockets(old->surroundings, control.current->surroundings);
+        if (atomic_load(&old->accepting) == 0 && atomic_load(&old->alive) == 0) {
+            *link = old->next;
+            generation_close(old);
+        } else {
+            link = &old->next;
+        }
+    }
+}
+
+/* ---- the end ---- */
+
+static void
+end(const char *reason)
+{
+    for (u32 i = 0; i < control.worker_count; i++)
+        worker_abort(control.worker[i], reason);
+    ev_break(control.loop, EVBREAK_ALL);
+}
+
+static void
+on_drain_timeout(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)timer, (void)events;
+    end("shutdown timeout");
+}
+
+static void
+drain(void)
+{
+    if (control.draining)
+        return;
+    control.draining = true;
+    log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "gracefully shutting down");
+    for (u32 i = 0; i < control.worker_count; i++)
+        worker_take(control.worker[i], NULL);
+    u64 limit_ms = control.current->blob->main[1].shutdown_timeout_ms;
+    if (limit_ms) {
+        ev_timer_init(&control.drain, on_drain_timeout, (double)limit_ms / 1000, 0);
+        ev_timer_start(control.loop, &control.drain);
+    }
+}
+
+static void
+on_wake(struct ev_loop *loop, ev_async *wake, int events)
+{
+    (void)loop, (void)wake, (void)events;
+    collect();
+    if (!control.draining)
+        return;
+    if (atomic_load(&control.current->accepting) == 0)
+        surroundings_close_sockets(control.current->surroundings, NULL);
+    if (atomic_load(&control.current->alive) == 0 && !control.current->next)
+        end(NULL);
+}
+
+/* ---- names that did not resolve ---- */
+
+/* The same blob once more, as if it were a reload: if more names resolve now, it takes over. */
+static void
+on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)timer, (void)events;
+    char error[BLOB_ERROR_SIZE];
+    const struct surroundings *old = control.current->surroundings;
+    struct mapping *mapping = control.draining ? NULL : mapping_open(dup(old->mapping->fd), error);
+    if (!mapping)
+        return;
+    struct surroundings *s = surroundings_new(mapping);
+    memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
+    for (u32 i = 0; i < s->log_count; i++)
+        s->log[i] = fcntl(old->log[i], F_DUPFD_CLOEXEC, 0);
+    struct generation *g = generation_open(s);
+    if (!g) {
+        surroundings_close(s, old);
+    } else if (g->unresolved_count < control.current->unresolved_count) {
+        publish(g);
+    } else {
+        surroundings_close_sockets(s, old);
+        generation_close(g);
+    }
+}
+
+/* ---- orders from a supervisor ---- */
+
+static void
+append_fds(int **list, u32 *count, const int *fd, u32 more)
+{
+    int *grown = realloc(*list, (*count + more) * sizeof *grown);
+    if (!grown)
+        die("no memory for descriptors");
+    memcpy(grown + *count, fd, more * sizeof *fd);
+    *list = grown;
+    *count += more;
+}
+
+static void
+forget_incoming(void)
+{
+    free(control.incoming.socket);
+    free(control.incoming.log);
+    control.incoming = (struct incoming){.blob = -1};
+}
+
+/* The surroundings that were sent, sockets that we have already being our own. */
+static struct surroundings *
+receive_surroundings(void)
+{
+    char error[BLOB_ERROR_SIZE];
+    struct incoming *in = &control.incoming;
+    struct mapping *mapping = mapping_open(in->blob, error);
+    if (!mapping) {
+        log_write(&control.current->logger, LEVEL_EMERG, 0, 0, "the blob cannot be used: %s", error);
+        return NULL;
+    }
+    struct surroundings *s = surroundings_new(mapping);
+    if (s->socket_count != in->socket_count || s->log_count != in->log_count)
+        die("the supervisor sent %u sockets and %u logs, not %u and %u", in->socket_count, in->log_count,
+            s->socket_count, s->log_count);
+    if (in->socket_count)
+        memcpy(s->socket, in->socket, in->socket_count * sizeof *s->socket);
+    if (in->log_count)
+        memcpy(s->log, in->log, in->log_count * sizeof *s->log);
+    surroundings_adopt(s, control.current->surroundings);
+    return s;
+}
+
+static void
+reopen_logs(const struct surroundings *s, const int *fd, u32 count)
+{
+    for (u32 i = 0; i < s->log_count && i < count; i++)
+        log_file_reopen(s->log_path[i], fd[i]);
+}
+
+static void
+obey(int kind, const int *fd, u32 count)
+{
+    struct incoming *in = &control.incoming;
+    struct surroundings *s;
+    switch (kind) {
+    case MESSAGE_BLOB:
+        in->blob = fd[0];
+        break;
+    case MESSAGE_SOCKETS:
+        append_fds(&in->socket, &in->socket_count, fd, count);
+        break;
+    case MESSAGE_LOGS:
+        append_fds(&in->log, &in->log_count, fd, count);
+        break;
+    case MESSAGE_RELOAD:
+        s = receive_surroundings();
+        channel_send(control.channel, s && adopt(s) ? MESSAGE_TAKEN : MESSAGE_REFUSED, NULL, 0);
+        forget_incoming();
+        break;
+    case MESSAGE_REOPEN:
+        reopen_logs(control.current->surroundings, in->log, in->log_count);
+        forget_incoming();
+        break;
+    case MESSAGE_STOP:
+        end(NULL);
+        break;
+    case MESSAGE_QUIT:
+        drain();
+        break;
+    }
+}
+
+static void
+on_message(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)events;
+    int fd[CHANNEL_FDS];
+    u32 count;
+    for (int kind; (kind = channel_receive(io->fd, fd, &count)) >= 0;)
+        obey(kind, fd, count);
+    if (errno == EAGAIN || errno == EINTR)
+        return;
+    ev_io_stop(loop, io);
+    if (!control.draining)
+        log_write(&control.current->logger, LEVEL_ALERT, 0, 0, "the supervisor is gone");
+    drain();
+}
+
+/* ---- orders by signal, without a supervisor ---- */
+
+static void
+on_signal(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop, (void)events;
+    struct surroundings *current = control.current->surroundings, *next;
+    switch (signal->signum) {
+    case SIGHUP:
+        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
+        next = supervisor_open(control.options, current, &control.current->logger);
+        if (next && adopt(next))
+            surroundings_unlink(current, next);
+        break;
+    case SIGUSR1:
+        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
+        for (u32 i = 0; i < current->log_count; i++) {
+            int fd = surroundings_open_log(current->log_path[i], &control.current->logger);
+            if (fd >= 0)
+                log_file_reopen(current->log_path[i], fd);
+        }
+        break;
+    case SIGQUIT:
+        drain();
+        break;
+    default:
+        end(NULL);
+    }
+}
+
+/* ---- whole ---- */
+
+static void
+watch(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+    ev_async_init(&control.wake, on_wake);
+    ev_async_start(control.loop, &control.wake);
+    ev_timer_init(&control.resolve, on_resolve, 0, RESOLVE_AGAIN_S);
+    if (control.channel >= 0) {
+        ev_io_init(&control.io, on_message, control.channel, EV_READ);
+        ev_io_start(control.loop, &control.io);
+        return;
+    }
+    for (u32 i = 0; i < sizeof signals / sizeof *signals; i++) {
+        ev_signal_init(&control.signal[i], on_signal, signals[i]);
+        ev_signal_start(control.loop, &control.signal[i]);
+    }
+}
+
+static void
+report(const struct worker *const *workers, u32 count, const struct logger *logger)
+{
+    u64 total[COUNTER_COUNT] = {0}, closed = 0;
+    for (u32 i = 0; i < count; i++) {
+        for (u32 j = 0; j < COUNTER_COUNT; j++)
+            total[j] += workers[i]->counter[j];
+        for (u32 j = 0; j < CLOSE_COUNT; j++)
+            closed += workers[i]->closed[j];
+    }
+    log_write(logger, LEVEL_NOTICE, 0, 0, "exiting: %llu accepted, %llu refused, %llu ended",
+              (unsigned long long)total[COUNTER_accepted], (unsigned long long)total[COUNTER_refused],
+              (unsigned long long)closed);
+}
+
+static void
+close_all(void)
+{
+    for (u32 i = 0; i < control.worker_count; i++)
+        worker_join(control.worker[i]);
+    report((const struct worker *const *)control.worker, control.worker_count, &control.current->logger);
+    for (u32 i = 0; i < control.worker_count; i++)
+        worker_free(control.worker[i]);
+    collect();
+    surroundings_close_sockets(control.current->surroundings, NULL);
+    generation_close(control.current);
+    ev_loop_destroy(control.loop);
+}
+
+int
+control_run(struct surroundings *first, int channel, const struct options *options)
+{
+    control.options = options;
+    control.channel = channel;
+    control.incoming.blob = -1;
+    const char *directory = blob_string(&first->mapping->blob, first->mapping->blob.main[1].working_directory);
+    supervisor_drop_privilege(first, &log_default);
+    if (directory[0] && chdir(directory) != 0)
+        die("working_directory %s: %s", directory, strerror(errno));
+    control.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    if (!control.loop)
+        die("no event loop: %s", strerror(errno));
+    watch();
+    struct generation *g = generation_open(first);
+    if (!g || !start_workers(first->worker_count, g->blob))
+        die("the workers cannot be started: %s", strerror(errno));
+    publish(g);
+    ev_run(control.loop, 0);
+    if (channel < 0) {
+        surroundings_unlink(control.current->surroundings, NULL);
+        supervisor_remove_pid(control.current->surroundings);
+    }
+    close_all();
+    return 0;
+}

@@ -1,0 +1,217 @@
+/*
+ * A generation: a blob and all that was made for it in the server, shared by the workers; and its shards,
+ * each used by one worker alone. It lives from a reload until its last session is over.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512 };
+
+/* ---- what the largest session needs ---- */
+
+static u32
+larger(u32 a, u64 b)
+{
+    return b > BUFFER_SIZE_MAX ? BUFFER_SIZE_MAX : a > b ? a : (u32)b;
+}
+
+static u32
+largest_buffer(const struct blob *blob)
+{
+    u32 size = BUFFER_LEAST;
+    for (u32 i = 1; i < blob->proxy_count; i++)
+        size = larger(size, blob->proxy[i].buffer_size);
+    for (u32 i = 1; i < blob->server_count; i++) {
+        const struct blob_expr *value = &blob->expr[blob->server[i].value];
+        u64 room = 0;
+        for (u32 j = 0; j < value->op_count; j++)
+            room += blob->op[value->op + j].text_size + VARIABLE_ROOM;
+        size = larger(size, room);
+    }
+    return size;
+}
+
+static u32
+largest_tried(const struct generation *g)
+{
+    u32 count = 1;
+    for (u32 i = 1; i < g->blob->upstream_count; i++)
+        if (g->upstream[i].count > count)
+            count = g->upstream[i].count;
+    return (count + 63) / 64 * (u32)sizeof(u64);
+}
+
+/* ---- shards ---- */
+
+static void
+close_shard(struct shard *shard)
+{
+    if (!shard)
+        return;
+    slab_close(&shard->sessions);
+    slab_close(&shard->buffers);
+    slab_close(&shard->tried);
+    free(shard->peer);
+    free(shard->acceptor);
+    free(shard->scratch);
+    free(shard);
+}
+
+static void
+set_weights(const struct generation *g, struct shard *shard)
+{
+    for (u32 i = 0; i < g->target_count; i++) {
+        shard->peer[i].weight = (i32)g->target[i].peer->weight;
+        shard->peer[i].effective_weight = shard->peer[i].weight;
+    }
+}
+
+static struct shard *
+open_shard(struct generation *g)
+{
+    struct shard *shard = calloc(1, sizeof *shard);
+    if (!shard)
+        return NULL;
+    u32 connections = g->blob->main[1].worker_connections;
+    shard->generation = g;
+    shard->blob = g->blob;
+    shard->peer = calloc(g->target_count + 1, sizeof *shard->peer);
+    shard->acceptor = calloc(g->blob->listener_count, sizeof *shard->acceptor);
+    shard->scratch = malloc(g->buffer_size);
+    if (shard->peer && shard->acceptor && shard->scratch &&
+        slab_open(&shard->sessions, sizeof(struct session), connections) &&
+        slab_open(&shard->buffers, g->buffer_size, connections * 2) &&
+        slab_open(&shard->tried, g->tried_size, connections)) {
+        set_weights(g, shard);
+        return shard;
+    }
+    close_shard(shard);
+    return NULL;
+}
+
+static bool
+open_shards(struct generation *g)
+{
+    u32 count = g->surroundings->worker_count;
+    g->shard = calloc(count, sizeof(struct shard *));
+    if (!g->shard)
+        return false;
+    while (g->shard_count < count) {
+        g->shard[g->shard_count] = open_shard(g);
+        if (!g->shard[g->shard_count++])
+            return false;
+    }
+    atomic_init(&g->accepting, count);
+    atomic_init(&g->alive, count);
+    return true;
+}
+
+/* ---- logs ---- */
+
+static struct logger
+make_logger(const struct generation *g, u32 first, u32 count)
+{
+    struct logger logger = {.sink = &g->blob->log[first], .fd = &g->log_fd[first], .count = count};
+    for (u32 i = 0; i < count; i++)
+        if (logger.sink[i].level > logger.level)
+            logger.level = logger.sink[i].level;
+    return logger;
+}
+
+/* Needs no more than the blob; the descriptors are filled in by take_logs(). */
+static bool
+open_loggers(struct generation *g)
+{
+    const struct blob *blob = g->blob;
+    const struct blob_main *main = &blob->main[1];
+    g->log_fd = malloc(blob->log_count * sizeof *g->log_fd);
+    g->server_logger = calloc(blob->server_count, sizeof *g->server_logger);
+    if (!g->log_fd || !g->server_logger)
+        return false;
+    g->logger = main->log_count ? make_logger(g, main->log, main->log_count) : log_default;
+    for (u32 i = 1; i < blob->server_count; i++) {
+        const struct blob_server *server = &blob->server[i];
+        g->server_logger[i] = server->log_count ? make_logger(g, server->log, server->log_count) : g->logger;
+    }
+    for (u32 i = 0; i < blob->log_count; i++) {
+        u32 file = surroundings_log(g->surroundings, &blob->log[i]);
+        g->log_fd[i] = file == UINT32_MAX ? log_default.fd[0] : g->surroundings->log[file];
+    }
+    return true;
+}
+
+/* From now on the files belong to the server's table of logs, so that their numbers never change. */
+static void
+take_logs(struct generation *g)
+{
+    struct surroundings *s = g->surroundings;
+    for (u32 i = 0; i < s->log_count; i++)
+        s->log[i] = log_file_take(s->log_path[i], s->log[i]);
+    for (u32 i = 0; i < g->blob->log_count; i++) {
+        u32 file = surroundings_log(s, &g->blob->log[i]);
+        if (file != UINT32_MAX)
+            g->log_fd[i] = s->log[file];
+    }
+}
+
+/* ---- whole ---- */
+
+static void
+free_generation(struct generation *g)
+{
+    for (u32 i = 0; i < g->shard_count; i++)
+        close_shard(g->shard[i]);
+    free(g->shard);
+    free(g->log_fd);
+    free(g->server_logger);
+    free(g->target);
+    free(g->upstream);
+    free(g);
+}
+
+static u32
+count_descriptors(const struct generation *g)
+{
+    const struct surroundings *s = g->surroundings;
+    u64 count = (u64)g->blob->main[1].worker_connections * 2 * s->worker_count + s->socket_count + s->log_count;
+    return count < NOFILE_MAX ? (u32)count : NOFILE_MAX;
+}
+
+struct generation *
+generation_open(struct surroundings *surroundings)
+{
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->surroundings = surroundings;
+    g->blob = &surroundings->mapping->blob;
+    g->buffer_size = largest_buffer(g->blob);
+    g->fd_bound = count_descriptors(g);
+    if (open_loggers(g) && upstream_open(g)) {
+        g->tried_size = largest_tried(g);
+        if (open_shards(g)) {
+            take_logs(g);
+            return g;
+        }
+    }
+    log_write(&log_default, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
+              g->blob->main[1].worker_connections);
+    free_generation(g);
+    return NULL;
+}
+
+void
+generation_close(struct generation *g)
+{
+    struct surroundings *s = g->surroundings;
+    for (u32 i = 0; i < s->log_count; i++) {
+        log_file_drop(s->log_path[i]);
+        s->log[i] = -1;
+    }
+    free_generation(g);
+    surroundings_close(s, NULL); /* its sockets were closed or handed on before */
+}

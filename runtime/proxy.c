@@ -1,0 +1,219 @@
+/*
+ * The content of a session: connecting to an upstream, and to the next one when that fails; or returning a
+ * value.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+enum { RETURN_TIMEOUT_S = 5 }; /* nginx's */
+
+static const struct blob_proxy *
+proxy_of(const struct session *s)
+{
+    return &s->shard->blob->proxy[s->server->proxy];
+}
+
+/* ---- connecting ---- */
+
+static const struct target *
+target_of(const struct session *s)
+{
+    const struct generation *g = s->shard->generation;
+    return &g->target[g->upstream[s->upstream_index].target + s->target];
+}
+
+static void
+connected(struct session *s)
+{
+    char local_text[ADDRESS_TEXT];
+    union address local;
+    socklen_t size = sizeof local;
+    if (log_wants(session_logger(s), LEVEL_INFO) && getsockname(s->upstream.io.fd, &local.any, &size) == 0) {
+        address_print(&local.any, true, local_text);
+        session_log_bare(s, LEVEL_INFO, "proxy %s connected to %s", local_text, s->upstream_name);
+    }
+    relay_start(s);
+}
+
+/* What nginx says of a connect() that fails at once is graver if the network is not to blame. */
+static enum level
+connect_level(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EAGAIN:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+        return LEVEL_ERROR;
+    default:
+        return LEVEL_CRIT;
+    }
+}
+
+static void on_connect(struct ev_loop *loop, ev_io *io, int events);
+
+enum attempt {
+    ATTEMPT_GOES_ON,
+    ATTEMPT_FAILED, /* and was logged: there may be a next upstream */
+    ATTEMPT_ENDED,  /* the session is over */
+};
+
+/* Begin connecting to this target's address. */
+static enum attempt
+connect_to(struct session *s, const struct target *target)
+{
+    int fd = socket(target->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        session_log(s, LEVEL_ALERT, errno, "socket() failed");
+        session_end(s, CLOSE_internal);
+        return ATTEMPT_ENDED;
+    }
+    session_number(); /* this connection's own, as in nginx */
+    s->shard->worker->counter[COUNTER_tries]++;
+    s->upstream.sent = 0;
+    side_open(s, &s->upstream, fd, on_connect);
+    if (s->server->flags & SERVER_TCP_NODELAY && target->address.any.sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (connect(fd, &target->address.any, target->size) == 0) {
+        connected(s);
+        return ATTEMPT_GOES_ON;
+    }
+    if (errno == EINPROGRESS) {
+        side_watch(s, &s->upstream, EV_WRITE);
+        session_timer(s, (double)proxy_of(s)->connect_timeout_ms / 1000);
+        return ATTEMPT_GOES_ON;
+    }
+    session_log(s, connect_level(errno), errno, "connect() to %s failed", target->text);
+    return ATTEMPT_FAILED;
+}
+
+static enum attempt
+attempt(struct session *s)
+{
+    s->phase = PHASE_CONNECT;
+    s->action = "connecting to upstream";
+    if (balance_choose(s)) {
+        s->upstream_name = target_of(s)->text;
+        return connect_to(s, target_of(s));
+    }
+    s->upstream_name = s->shard->generation->upstream[s->upstream_index].name;
+    session_log(s, LEVEL_ERROR, 0, "no live upstreams");
+    session_end(s, CLOSE_no_live_upstream);
+    return ATTEMPT_ENDED;
+}
+
+/* The target failed. May and can there be another? */
+static bool
+may_try_next(const struct session *s)
+{
+    const struct blob_proxy *proxy = proxy_of(s);
+    double waited = ev_now(s->shard->worker->loop) - s->started;
+    return s->tries > 0 && proxy->flags & PROXY_NEXT_UPSTREAM &&
+           (proxy->next_timeout_ms == 0 || waited * 1000 < (double)proxy->next_timeout_ms);
+}
+
+/* The target failed: go on to others until one is connecting or the session is over. */
+static void
+next_upstream(struct session *s)
+{
+    do {
+        s->shard->worker->counter[COUNTER_failures]++;
+        balance_release(s, true);
+        if (!may_try_next(s)) {
+            session_end(s, CLOSE_upstream_failed);
+            return;
+        }
+        side_close(s, &s->upstream);
+    } while (attempt(s) == ATTEMPT_FAILED);
+}
+
+static void
+on_connect(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop, (void)events;
+    struct session *s = io->data;
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        error = errno;
+    if (!error) {
+        connected(s);
+        return;
+    }
+    session_log(s, session_error_level(s, &s->upstream, error), error, "connect() failed");
+    next_upstream(s);
+}
+
+void
+proxy_timeout(struct session *s)
+{
+    session_log(s, LEVEL_ERROR, ETIMEDOUT, "upstream timed out");
+    next_upstream(s);
+}
+
+void
+proxy_start(struct session *s)
+{
+    const struct blob_proxy *proxy = proxy_of(s);
+    const struct upstream *upstream = &s->shard->generation->upstream[proxy->upstream];
+    s->upstream_index = proxy->upstream;
+    s->target = UINT32_MAX;
+    s->tries = upstream->try_count;
+    if (proxy->next_tries && s->tries > proxy->next_tries)
+        s->tries = proxy->next_tries;
+    s->started = ev_now(s->shard->worker->loop);
+    if (attempt(s) == ATTEMPT_FAILED)
+        next_upstream(s);
+}
+
+/* ---- return ---- */
+
+static void
+return_some(struct session *s, const u8 *data, size_t size)
+{
+    enum flush state = side_write(s, &s->client, data, size);
+    if (state == FLUSH_WAIT) {
+        side_watch(s, &s->client, EV_WRITE);
+        session_timer(s, RETURN_TIMEOUT_S);
+        return;
+    }
+    if (state == FLUSH_FAILED)
+        session_log(s, session_error_level(s, &s->client, errno), errno, "send() failed");
+    session_end(s, state == FLUSH_DONE ? CLOSE_returned : CLOSE_client_gone);
+}
+
+static void
+on_return(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop, (void)events;
+    return_some(io->data, NULL, 0);
+}
+
+void
+return_start(struct session *s)
+{
+    struct shard *shard = s->shard;
+    s->phase = PHASE_RETURN;
+    s->action = "returning text";
+    side_open(s, &s->client, s->client.io.fd, on_return);
+    size_t size = expr_run(s, &shard->blob->expr[s->server->value], shard->scratch, shard->generation->buffer_size);
+    if (size > shard->generation->buffer_size) {
+        session_log(s, LEVEL_ERROR, 0, "the value has more than %u bytes", shard->generation->buffer_size);
+        session_end(s, CLOSE_internal);
+        return;
+    }
+    return_some(s, shard->scratch, size);
+}
+
+void
+return_timeout(struct session *s)
+{
+    session_log(s, LEVEL_INFO, ETIMEDOUT, "connection timed out");
+    session_end(s, CLOSE_return_timeout);
+}

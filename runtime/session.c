@@ -1,0 +1,259 @@
+/*
+ * A session: begun by an accepted connection, timed by one timer, described in the log, ended in one place.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REFUSED_PAUSE_S = 1 }; /* between two lines about worker_connections */
+
+static atomic_ullong last_number;
+
+u64
+session_number(void)
+{
+    return atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
+}
+
+/* ---- the timer ---- */
+
+/* Traffic only moves due; the timer, when it fires early, arms itself for what is left. */
+static void
+on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct session *s = timer->data;
+    double left = s->due - ev_now(loop);
+    if (left > 0) {
+        ev_timer_set(timer, left, 0);
+        ev_timer_start(loop, timer);
+        s->armed = s->due;
+        return;
+    }
+    static void (*const on_timeout[])(struct session *) = {
+        [PHASE_CONNECT] = proxy_timeout, [PHASE_RELAY] = relay_timeout, [PHASE_RETURN] = return_timeout};
+    on_timeout[s->phase](s);
+}
+
+void
+session_timer(struct session *s, double seconds)
+{
+    struct ev_loop *loop = s->shard->worker->loop;
+    double due = ev_now(loop) + seconds;
+    if (!ev_is_active(&s->timer) || due < s->armed) {
+        ev_timer_stop(loop, &s->timer);
+        ev_timer_set(&s->timer, seconds, 0);
+        ev_timer_start(loop, &s->timer);
+        s->armed = due;
+    }
+    s->due = due;
+    s->timeout = seconds;
+}
+
+void
+session_touch(struct session *s)
+{
+    s->due = ev_now(s->shard->worker->loop) + s->timeout;
+}
+
+/* ---- the log ---- */
+
+const struct logger *
+session_logger(const struct session *s)
+{
+    return &s->shard->generation->server_logger[s->server - s->shard->blob->server];
+}
+
+enum level
+session_error_level(const struct session *s, const struct side *side, int error)
+{
+    switch (error) {
+    case ECONNRESET:
+    case EPIPE:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case ECONNREFUSED:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+        return side == &s->client ? LEVEL_INFO : LEVEL_ERROR;
+    default:
+        return LEVEL_ALERT;
+    }
+}
+
+static size_t __attribute__((format(printf, 4, 5)))
+append(char *text, size_t at, size_t room, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text + at, room - at, format, arguments);
+    va_end(arguments);
+    return length < 0 || at + (size_t)length >= room ? room - 1 : at + (size_t)length;
+}
+
+/* "message (error) while ACTION, client: A, server: B" and, once there is an upstream, ", upstream: ..., bytes". */
+void
+session_log(const struct session *s, enum level level, int error, const char *format, ...)
+{
+    const struct logger *logger = session_logger(s);
+    if (!log_wants(logger, level))
+        return;
+    char text[LOG_LINE], client[ADDRESS_TEXT];
+    const struct blob *blob = s->shard->blob;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    size_t at = length < 0 || (size_t)length >= sizeof text ? sizeof text - 1 : (size_t)length;
+    if (error)
+        at = append(text, at, sizeof text, " (%d: %s)", error, strerrordesc_np(error));
+    if (s->action)
+        at = append(text, at, sizeof text, " while %s", s->action);
+    address_print(&s->address.any, false, client);
+    at = append(text, at, sizeof text, ", client: %s, server: %s", client,
+                blob_string(blob, blob->address[s->listener->address].text));
+    if (s->upstream_name)
+        at = append(text, at, sizeof text, ", upstream: \"%s\"", s->upstream_name);
+    if (s->server->proxy)
+        append(text, at, sizeof text, ", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
+               (unsigned long long)s->client.received, (unsigned long long)s->client.sent,
+               (unsigned long long)s->upstream.received, (unsigned long long)s->upstream.sent);
+    log_write(logger, level, s->number, 0, "%s", text);
+}
+
+void
+session_log_bare(const struct session *s, enum level level, const char *format, ...)
+{
+    const struct logger *logger = session_logger(s);
+    if (!log_wants(logger, level))
+        return;
+    char text[LOG_LINE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_write(logger, level, s->number, 0, "%s", text);
+}
+
+/* ---- begin and end ---- */
+
+static void
+refuse(struct shard *shard, int fd)
+{
+    struct worker *worker = shard->worker;
+    close(fd);
+    worker->counter[COUNTER_refused]++;
+    double now = ev_now(worker->loop);
+    if (now - worker->refused_said < REFUSED_PAUSE_S)
+        return;
+    worker->refused_said = now;
+    log_write(&shard->generation->logger, LEVEL_ALERT, 0, 0, "%u worker_connections are not enough",
+              shard->sessions.count);
+}
+
+/* The endpoint whose address the client connected to; the socket's own, which is the last, if no other. */
+static const struct blob_endpoint *
+find_endpoint(const struct blob *blob, const struct blob_listener *listener, int fd)
+{
+    const struct blob_endpoint *first = &blob->endpoint[listener->endpoint];
+    const struct blob_endpoint *last = first + listener->endpoint_count - 1;
+    union client_address local;
+    socklen_t size = sizeof local;
+    if (first == last || getsockname(fd, &local.any, &size) != 0)
+        return last;
+    for (const struct blob_endpoint *at = first; at < last; at++)
+        if (address_is(&local.any, &blob->address[at->address]))
+            return at;
+    return last;
+}
+
+static void
+say_connected(const struct session *s)
+{
+    if (!log_wants(session_logger(s), LEVEL_INFO))
+        return;
+    const struct blob *blob = s->shard->blob;
+    char client[ADDRESS_TEXT];
+    address_print(&s->address.any, true, client);
+    session_log_bare(s, LEVEL_INFO, "client %s connected to %s", client,
+                     blob_string(blob, blob->address[s->endpoint->address].text));
+}
+
+static void
+link_session(struct session *s)
+{
+    struct worker *worker = s->shard->worker;
+    s->next = worker->first;
+    if (worker->first)
+        worker->first->previous = s;
+    worker->first = s;
+    s->shard->session_count++;
+}
+
+static void
+unlink_session(struct session *s)
+{
+    if (s->next)
+        s->next->previous = s->previous;
+    if (s->previous)
+        s->previous->next = s->next;
+    else
+        s->shard->worker->first = s->next;
+    s->shard->session_count--;
+}
+
+void
+session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct shard *shard = acceptor->shard;
+    struct session *s = slab_take(&shard->sessions);
+    if (!s) {
+        refuse(shard, fd);
+        return;
+    }
+    *s = (struct session){.shard = shard, .listener = acceptor->listener, .number = session_number()};
+    memcpy(&s->address, address, size < sizeof s->address ? size : sizeof s->address);
+    if (size < sizeof(sa_family_t) || address->sa_family == AF_UNIX)
+        s->address.any.sa_family = AF_UNIX;
+    s->endpoint = find_endpoint(shard->blob, s->listener, fd);
+    s->server = &shard->blob->server[s->endpoint->server];
+    s->client.io.fd = fd;
+    s->upstream.io.fd = -1;
+    ev_init(&s->timer, on_timer);
+    s->timer.data = s;
+    link_session(s);
+    shard->worker->counter[COUNTER_accepted]++;
+    if (s->server->flags & SERVER_TCP_NODELAY && !acceptor->nodelay)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    say_connected(s);
+    if (s->server->proxy)
+        proxy_start(s);
+    else
+        return_start(s);
+}
+
+void
+session_end(struct session *s, enum close reason)
+{
+    struct shard *shard = s->shard;
+    struct worker *worker = shard->worker;
+    worker->closed[reason]++;
+    worker->counter[COUNTER_client_bytes] += s->client.received;
+    worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
+    balance_release(s, false);
+    side_close(s, &s->upstream);
+    side_close(s, &s->client);
+    ev_timer_stop(worker->loop, &s->timer);
+    if (s->tried)
+        slab_give(&shard->tried, s->tried);
+    unlink_session(s);
+    slab_give(&shard->sessions, s);
+    worker_released(shard);
+}

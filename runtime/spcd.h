@@ -1,0 +1,453 @@
+/*
+ * Everything the files of spcd promise each other, in the order a session meets it.
+ *
+ *   supervisor      privileged: opens what the blob names, hands it over, restarts the server if it dies
+ *     server        one process: a control thread (the first one) and worker threads
+ *       generation  a mapped blob and what was opened for it; reload makes the next one beside it
+ *         shard     a generation within one worker: its slabs, its peers' state, its sessions
+ *           session
+ *
+ * A shard belongs to its worker's thread alone. What threads share is the mapped blob and the generation's
+ * targets, which do not change, and a few atomics, marked so.
+ */
+#ifndef SPCD_H
+#define SPCD_H
+
+#include "blob.h"
+
+#include <ev.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+struct generation;
+struct session;
+struct shard;
+struct worker;
+
+/* ---- address.c: socket addresses ---- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
+    struct sockaddr_un un; /* "unix" is a macro of gcc's */
+};
+
+/* What accept() says of a client: no path, so that a session stays small. */
+union client_address {
+    struct sockaddr any;
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
+};
+
+enum { ADDRESS_TEXT = 128 }; /* room for any address as text with its NUL */
+
+/* Fill address from the blob's record; its length in bytes. */
+socklen_t address_from_blob(const struct blob *blob, const struct blob_address *record, union address *address);
+
+/* Write address as nginx does ("127.0.0.1:80", "[::1]:80", "unix:/path", "unix:"), the port if with_port. */
+void address_print(const struct sockaddr *address, bool with_port, char text[ADDRESS_TEXT]);
+
+/* The port, 0 for a unix socket. */
+u16 address_port(const struct sockaddr *address);
+
+/* Is the address of local the one of record? Ports are not compared. */
+bool address_is(const struct sockaddr *local, const struct blob_address *record);
+
+/* ---- slab.c: memory set aside ---- */
+
+/* count pieces of size bytes each; only those ever taken cost memory. */
+struct slab {
+    u8 *base;
+    void *free; /* given back, last first; each piece's first word points to the next */
+    size_t size;
+    u32 count, fresh; /* pieces from fresh on were never taken */
+};
+
+/* Set memory aside. False: there is none (errno). size is rounded up to 16. */
+bool slab_open(struct slab *slab, size_t size, u32 count);
+void slab_close(struct slab *slab);
+
+/* A piece, its content undefined; NULL when all are taken. */
+void *slab_take(struct slab *slab);
+void slab_give(struct slab *slab, void *piece);
+
+/* ---- log.c: error_log ---- */
+
+enum { LOG_LINE = 2048 }; /* nginx's limit for a line */
+
+/* Where the lines of the main context or of one server go. */
+struct logger {
+    const struct blob_log *sink;
+    const int *fd;    /* one for each sink */
+    u32 count;
+    enum level level; /* the most talkative of the sinks: what is beyond it need not be written */
+};
+
+/* Would a line of this level be written at all? */
+static inline bool
+log_wants(const struct logger *logger, enum level level)
+{
+    return level <= logger->level;
+}
+
+/*
+ * Write one line: "TIME [level] pid#tid: *connection message (errno: text)". No number for connection 0, no
+ * error for error 0. One write() for each sink; what cannot be written is lost and stops nobody.
+ */
+void log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* In the server: the descriptor for path, which stays the same number for as long as anyone uses it. fd is
+ * taken: it is where path's lines go from now on. One log_file_drop() for each log_file_take(). */
+int log_file_take(const char *path, int fd);
+void log_file_drop(const char *path);
+void log_file_reopen(const char *path, int fd);
+
+/* The logger of start-up, before a blob says better: standard error, or the file of -e. */
+extern struct logger log_default;
+/* Send the default logger to path instead. False: errno says why. */
+bool log_default_to(const char *path);
+
+/* "spcd: [emerg] what: why" on standard error, exit status 1: before ready only. */
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- load.c: a blob becomes memory ---- */
+
+struct mapping {
+    struct blob blob;
+    int fd;
+};
+
+/* Map and verify the blob behind fd, which it takes. NULL: error says why, fd is closed. */
+struct mapping *mapping_open(int fd, char error[BLOB_ERROR_SIZE]);
+void mapping_close(struct mapping *mapping);
+
+/* ---- surroundings.c: what a blob needs of the system, opened with privilege ---- */
+
+/* Sockets stand in the order of the blob's listeners; one with reuseport has as many as there are workers. */
+struct surroundings {
+    struct mapping *mapping;
+    u32 worker_count;
+    u32 socket_count;
+    int *socket;
+    u32 log_count; /* of distinct files */
+    int *log;
+    const char **log_path;
+};
+
+/* Count what the blob asks for; nothing is open yet (-1 everywhere). Takes the mapping. Dies without memory. */
+struct surroundings *surroundings_new(struct mapping *mapping);
+
+/*
+ * Open every socket and log file. Sockets that old has too are the same ones. In a test, an address in use
+ * is no mistake. False: the logger was told why; what was opened is closed by surroundings_close().
+ */
+bool surroundings_open(struct surroundings *surroundings, const struct surroundings *old, bool test,
+                       const struct logger *logger);
+/* Open all log files anew; or one, -1 if that fails. */
+bool surroundings_open_logs(struct surroundings *surroundings, const struct logger *logger);
+int surroundings_open_log(const char *path, const struct logger *logger);
+
+/* In the server: where old has the same socket as one that was received, keep old's descriptor instead. */
+void surroundings_adopt(struct surroundings *surroundings, const struct surroundings *old);
+
+/* Close all sockets but those that kept (which may be NULL) has too; close everything and free it. */
+void surroundings_close_sockets(struct surroundings *surroundings, const struct surroundings *kept);
+void surroundings_close(struct surroundings *surroundings, const struct surroundings *kept);
+
+/* Remove the unix sockets from the file system, but those that kept has too. */
+void surroundings_unlink(const struct surroundings *surroundings, const struct surroundings *kept);
+
+/* The main context's logger over these files. fd is room for the blob's log records. */
+void surroundings_logger(const struct surroundings *surroundings, struct logger *logger, int *fd);
+
+/* Do all servers behind the listener want tcp_nodelay? Then its socket has it, and those accepted inherit it. */
+bool surroundings_nodelay(const struct blob *blob, const struct blob_listener *listener);
+
+/* The place of the listener's socket for a worker in socket[]. */
+u32 surroundings_socket(const struct surroundings *surroundings, u32 listener, u32 worker);
+
+/* The place of the log record's file in log[]; UINT32_MAX for one that is no file. */
+u32 surroundings_log(const struct surroundings *surroundings, const struct blob_log *record);
+
+/* ---- channel.c: supervisor to server, and back ---- */
+
+enum message_kind {
+    MESSAGE_BLOB,     /* one descriptor */
+    MESSAGE_SOCKETS,  /* the next descriptors of socket[] */
+    MESSAGE_LOGS,     /* the next descriptors of log[] */
+    MESSAGE_RELOAD,   /* all is sent: make it the next generation */
+    MESSAGE_REOPEN,   /* all logs are sent: write there from now on */
+    MESSAGE_QUIT,     /* drain and end */
+    MESSAGE_STOP,     /* end now */
+    MESSAGE_TAKEN,    /* the server's answer to RELOAD */
+    MESSAGE_REFUSED,
+};
+
+enum { CHANNEL_FDS = 200 };
+
+/* Send a message with count descriptors (at most CHANNEL_FDS). False: the other side is gone. */
+bool channel_send(int channel, enum message_kind kind, const int *fd, u32 count);
+
+/* Receive one; the descriptors are the caller's. -1: nothing there or the other side is gone (errno 0). */
+int channel_receive(int channel, int *fd, u32 *count);
+
+/* Send all of surroundings, then RELOAD; or its logs, then REOPEN. */
+bool channel_send_all(int channel, const struct surroundings *surroundings);
+bool channel_send_logs(int channel, const struct surroundings *surroundings);
+
+/* ---- supervisor.c ---- */
+
+struct options {
+    const char *prefix, *log, *blob;
+    bool test;
+};
+
+/* Open the blob and its surroundings, start a server, keep it alive, obey signals. The exit status. */
+int supervisor_run(const struct options *options);
+
+/* Read the blob at its path again and open what it needs, keeping the sockets that old has. NULL: logged why. */
+struct surroundings *supervisor_open(const struct options *options, const struct surroundings *old,
+                                     const struct logger *logger);
+
+/* Write, or remove, the pid file that the blob names, if it names one. */
+void supervisor_write_pid(const struct surroundings *surroundings, const struct logger *logger);
+void supervisor_remove_pid(const struct surroundings *surroundings);
+
+/* Become the user that the blob names. Dies when that fails; without root it is only logged. */
+void supervisor_drop_privilege(const struct surroundings *surroundings, const struct logger *logger);
+
+/* ---- control.c: the first thread of the server ---- */
+
+/* Serve until told to end, by channel (from a supervisor) or, if that is -1, by signals. The exit status.
+ * Takes first. */
+int control_run(struct surroundings *first, int channel, const struct options *options);
+
+/* A generation has one worker fewer: its last session there is over. Called from workers. */
+void control_wake(void);
+
+/* ---- upstream.c: the peers of a generation and their state in a worker ---- */
+
+/* One address of one server line. */
+struct target {
+    const struct blob_peer *peer;
+    union address address;
+    socklen_t size; /* 0: its name did not resolve */
+    char text[ADDRESS_TEXT];
+};
+
+/* The targets of one blob_upstream: primaries, then backups. */
+struct upstream {
+    const char *name;
+    u32 target, count, primary_count;
+    u32 try_count; /* targets that are not down: how often a session may try */
+};
+
+/* A target as one worker sees it; the terms are nginx's. */
+struct peer {
+    i32 weight, effective_weight, current_weight;
+    u32 fails, connections;
+    time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
+};
+
+/* Fill generation->target and ->upstream, resolving names. Those that do not resolve are counted and logged.
+ * False: no memory. */
+bool upstream_open(struct generation *generation);
+
+/* ---- generation.c ---- */
+
+struct generation {
+    struct generation *next;     /* older */
+    struct surroundings *surroundings;
+    const struct blob *blob;
+    int *log_fd;                 /* one for each of the blob's log records */
+    struct logger logger;        /* of the main context */
+    struct logger *server_logger; /* one for each of the blob's servers */
+    struct target *target;
+    struct upstream *upstream;   /* one for each of the blob's upstreams */
+    u32 target_count, unresolved_count;
+    u32 fd_bound;                /* descriptors that it may have open */
+    u32 fd_reserve;              /* the same with what older generations may still have */
+    u32 buffer_size, tried_size; /* the largest that any session here needs, bytes */
+    u32 shard_count;
+    struct shard **shard;        /* one for each worker */
+    atomic_uint accepting;       /* shards that still watch their listeners */
+    atomic_uint alive;           /* shards that are not over */
+};
+
+/* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. NULL: logged why. */
+struct generation *generation_open(struct surroundings *surroundings);
+void generation_close(struct generation *generation);
+
+enum counter {
+#define COUNTER(id, says) COUNTER_##id,
+#include "metrics.def"
+    COUNTER_COUNT
+};
+
+enum close {
+#define CLOSE(id, status, says) CLOSE_##id,
+#include "metrics.def"
+    CLOSE_COUNT
+};
+
+struct acceptor {
+    ev_io io;
+    struct shard *shard;
+    const struct blob_listener *listener;
+    bool nodelay; /* what is accepted has TCP_NODELAY already */
+};
+
+struct shard {
+    struct generation *generation;
+    struct worker *worker;
+    const struct blob *blob;
+    struct slab sessions, buffers, tried;
+    struct peer *peer;         /* one for each of the generation's targets */
+    struct acceptor *acceptor; /* one for each of the blob's listeners */
+    u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
+    u32 session_count;
+    bool accepting;
+};
+
+/* ---- worker.c ---- */
+
+struct worker {
+    pthread_t thread;
+    u32 number;
+    struct ev_loop *loop;
+    ev_async wake;
+    ev_timer accept_pause;    /* after EMFILE */
+    struct shard *shard;      /* takes new sessions; NULL when draining */
+    struct session *first;    /* all sessions, of every generation */
+    u32 fd_reserved;
+    double refused_said;      /* when a refusal was last logged */
+    u64 counter[COUNTER_COUNT], closed[CLOSE_COUNT];
+    pthread_mutex_t mutex;    /* over what follows: written by the control thread */
+    struct shard *incoming;   /* the next generation's; meaningful if take is set */
+    bool take, abort;
+    const char *abort_reason; /* what the log says of each session, NULL for nothing */
+};
+
+/* Start the thread of worker number on the CPUs that the blob gives it. NULL: there is none to be had. */
+struct worker *worker_start(u32 number, const struct blob *blob);
+
+/* From the control thread: take this shard from now on (NULL: accept no more); end all sessions and the
+ * thread, and wait for that. */
+void worker_take(struct worker *worker, struct shard *shard);
+void worker_abort(struct worker *worker, const char *reason);
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker);
+
+/* A session of the shard is over: if it was the last of an old generation, say so. */
+void worker_released(struct shard *shard);
+
+/* ---- listen.c: accept, choose the server ---- */
+
+void listen_start(struct shard *shard);
+void listen_stop(struct shard *shard);
+
+/* ---- session.c: its life, its timer, its log lines, its only end ---- */
+
+/* One side's socket and what waits to be written to it. */
+struct side {
+    ev_io io; /* io.fd: the socket, -1 for none */
+    u64 received, sent;
+    u8 *buffer; /* from the slab while something waits */
+    u32 at, end;
+    bool eof;
+};
+
+enum phase { PHASE_CONNECT, PHASE_RELAY, PHASE_RETURN };
+
+struct session {
+    struct shard *shard;
+    struct session *next, *previous;
+    const struct blob_server *server;
+    const struct blob_listener *listener;
+    const struct blob_endpoint *endpoint;
+    const char *action;        /* for the log: "connecting to upstream" */
+    const char *upstream_name; /* for the log: the target tried last, or the group; NULL for none */
+    struct side client, upstream;
+    ev_timer timer;
+    double due;     /* when the timer is meant to fire */
+    double armed;   /* when it will: never later */
+    double timeout; /* seconds from the last activity; while relaying */
+    double started; /* of the first try */
+    u64 number;     /* nginx's *N */
+    u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
+    u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
+    u32 tries;      /* left */
+    u8 phase;
+    bool backups;   /* the primaries are used up */
+    union client_address address;
+};
+
+/* nginx's $connection: one sequence for both sides of all workers. */
+u64 session_number(void);
+
+/* Begin a session on the accepted socket fd, or refuse it: fd is taken either way. */
+void session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size);
+
+/* The only end: count, log, give everything back. */
+void session_end(struct session *session, enum close reason);
+
+/* Let the timer fire in so many seconds, unless session_touch() comes in between. */
+void session_timer(struct session *session, double seconds);
+void session_touch(struct session *session);
+
+/* Where this session's lines go. */
+const struct logger *session_logger(const struct session *session);
+
+/* Log about this session: "message (error) while ACTION, client: ..., server: ..., upstream: ..., bytes ...". */
+void session_log(const struct session *session, enum level level, int error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same with nothing behind the message. */
+void session_log_bare(const struct session *session, enum level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The level at which nginx logs a failed operation on this side. */
+enum level session_error_level(const struct session *session, const struct side *side, int error);
+
+/* ---- side.c: one socket ---- */
+
+enum flush { FLUSH_DONE, FLUSH_WAIT, FLUSH_FAILED };
+
+/* Write what waits, then data; keep what does not go in a buffer. FAILED: errno says why. */
+enum flush side_write(struct session *session, struct side *side, const u8 *data, size_t size);
+
+/* Watch for exactly these events, EV_READ and EV_WRITE; 0 for none. */
+void side_watch(struct session *session, struct side *side, int events);
+void side_open(struct session *session, struct side *side, int fd, void (*callback)(struct ev_loop *, ev_io *, int));
+void side_close(struct session *session, struct side *side);
+
+/* ---- proxy.c: connect, next upstream; return ---- */
+
+void proxy_start(struct session *session);
+void proxy_timeout(struct session *session);
+void return_start(struct session *session);
+void return_timeout(struct session *session);
+
+/* ---- balance.c: which peer ---- */
+
+/* Choose a target of the session's group not tried yet and count the connection. False: there is none. */
+bool balance_choose(struct session *session);
+
+/* The session is done with its target, because it failed or not. */
+void balance_release(struct session *session, bool failed);
+
+/* ---- relay.c: bytes both ways ---- */
+
+void relay_start(struct session *session);
+void relay_timeout(struct session *session);
+
+/* ---- expr.c: run the ops ---- */
+
+/* Append the value to the size bytes at text; the length it has. More than size: it did not fit. */
+size_t expr_run(const struct session *session, const struct blob_expr *expr, u8 *text, size_t size);
+
+#endif

@@ -1,0 +1,368 @@
+/*
+ * The supervisor: it opens what needs privilege, hands it to the server, obeys signals by telling the
+ * server, and starts another when one dies. With master_process off it only opens, and is the server.
+ *
+ *     TERM, INT  end now      QUIT  drain, then end      HUP  next generation      USR1  reopen logs
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RESPAWN_PAUSE_S = 1 }; /* a server that dies at once is not started again at once */
+
+struct supervisor {
+    const struct options *options;
+    struct surroundings *current, *pending; /* pending: sent, and not answered yet */
+    struct logger logger;                   /* of current */
+    int *logger_fd;
+    int signals, channel;
+    pid_t server;
+    time_t started;
+    bool ending, reload_again;
+};
+
+/* ---- what both kinds of process do ---- */
+
+struct surroundings *
+supervisor_open(const struct options *options, const struct surroundings *old, const struct logger *logger)
+{
+    char error[BLOB_ERROR_SIZE];
+    int fd = open(options->blob, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        log_write(logger, LEVEL_EMERG, 0, errno, "open() %s failed", options->blob);
+        return NULL;
+    }
+    struct mapping *mapping = mapping_open(fd, error);
+    if (!mapping) {
+        log_write(logger, LEVEL_EMERG, 0, 0, "%s cannot be used: %s", options->blob, error);
+        return NULL;
+    }
+    struct surroundings *s = surroundings_new(mapping);
+    if (surroundings_open(s, old, options->test, logger))
+        return s;
+    surroundings_close(s, old);
+    return NULL;
+}
+
+static const char *
+pid_path(const struct surroundings *s)
+{
+    return blob_string(&s->mapping->blob, s->mapping->blob.main[1].pid);
+}
+
+void
+supervisor_write_pid(const struct surroundings *s, const struct logger *logger)
+{
+    if (pid_path(s)[0] == '\0')
+        return;
+    FILE *file = fopen(pid_path(s), "we");
+    if (!file || fprintf(file, "%d\n", getpid()) < 0 || fflush(file) != 0)
+        log_write(logger, LEVEL_EMERG, 0, errno, "writing %s failed", pid_path(s));
+    if (file)
+        fclose(file);
+}
+
+void
+supervisor_remove_pid(const struct surroundings *s)
+{
+    if (pid_path(s)[0] != '\0')
+        unlink(pid_path(s));
+}
+
+void
+supervisor_drop_privilege(const struct surroundings *s, const struct logger *logger)
+{
+    const struct blob *blob = &s->mapping->blob;
+    const char *user = blob_string(blob, blob->main[1].user), *group = blob_string(blob, blob->main[1].group);
+    if (user[0] == '\0')
+        return;
+    if (geteuid() != 0) {
+        log_write(logger, LEVEL_WARN, 0, 0, "the \"user\" directive needs root and is not obeyed");
+        return;
+    }
+    const struct passwd *entry = getpwnam(user);
+    const struct group *named = getgrnam(group[0] ? group : user);
+    if (!entry)
+        die("user \"%s\" is not known here", user);
+    if (!named && group[0])
+        die("group \"%s\" is not known here", group);
+    gid_t gid = named ? named->gr_gid : entry->pw_gid;
+    if (setgid(gid) != 0 || initgroups(user, gid) != 0 || setuid(entry->pw_uid) != 0)
+        die("becoming user \"%s\": %s", user, strerror(errno));
+}
+
+/* ---- before the first server ---- */
+
+static void
+raise_limits(const struct surroundings *s)
+{
+    struct rlimit limit;
+    u32 wanted = s->mapping->blob.main[1].worker_rlimit_nofile;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (wanted) {
+        limit.rlim_cur = wanted;
+        if (limit.rlim_max < wanted)
+            limit.rlim_max = wanted;
+    }
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_write(&log_default, LEVEL_ALERT, 0, errno, "setrlimit(RLIMIT_NOFILE, %u) failed", wanted);
+}
+
+static bool
+uses_stderr(const struct blob *blob)
+{
+    for (u32 i = 1; i < blob->log_count; i++)
+        if (blob->log[i].sink == SINK_STDERR)
+            return true;
+    return blob->main[1].log_count == 0;
+}
+
+static void
+daemonize(const struct surroundings *s)
+{
+    pid_t child = fork();
+    if (child < 0)
+        die("fork(): %s", strerror(errno));
+    if (child > 0)
+        _exit(0);
+    setsid();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    if (!uses_stderr(&s->mapping->blob))
+        dup2(null, STDERR_FILENO);
+    close(null);
+}
+
+static sigset_t
+block_signals(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaddset(&set, signals[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return set;
+}
+
+/* ---- while a server runs ---- */
+
+static void
+use(struct supervisor *v, struct surroundings *s)
+{
+    free(v->logger_fd);
+    v->logger_fd = malloc((s->mapping->blob.log_count + 1) * sizeof *v->logger_fd);
+    if (!v->logger_fd)
+        die("no memory for the log");
+    v->current = s;
+    surroundings_logger(s, &v->logger, v->logger_fd);
+}
+
+static void
+start_server(struct supervisor *v)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        die("socketpair(): %s", strerror(errno));
+    pid_t child = fork();
+    if (child < 0)
+        die("fork(): %s", strerror(errno));
+    if (child == 0) {
+        close(pair[0]);
+        close(v->signals);
+        fcntl(pair[1], F_SETFL, O_NONBLOCK);
+        exit(control_run(v->current, pair[1], v->options));
+    }
+    close(pair[1]);
+    v->channel = pair[0];
+    v->server = child;
+    v->started = time(NULL);
+    log_write(&v->logger, LEVEL_NOTICE, 0, 0, "start server process %d", child);
+}
+
+static void
+reload(struct supervisor *v)
+{
+    if (v->pending || v->server == 0) {
+        v->reload_again = true;
+        return;
+    }
+    log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
+    v->pending = supervisor_open(v->options, v->current, &v->logger);
+    if (v->pending)
+        channel_send_all(v->channel, v->pending);
+}
+
+/* Drop the surroundings that lost against winner, and what only they had. */
+static void
+drop(struct surroundings *loser, const struct surroundings *winner)
+{
+    surroundings_unlink(loser, winner);
+    surroundings_close(loser, winner);
+}
+
+static void
+take_answer(struct supervisor *v, int kind)
+{
+    if (!v->pending)
+        return;
+    struct surroundings *old = v->current, *next = v->pending;
+    v->pending = NULL;
+    if (kind == MESSAGE_TAKEN) {
+        use(v, next);
+        if (strcmp(pid_path(old), pid_path(next)) != 0) {
+            supervisor_write_pid(next, &v->logger);
+            supervisor_remove_pid(old);
+        }
+        drop(old, next);
+    } else {
+        drop(next, old);
+    }
+    if (v->reload_again) {
+        v->reload_again = false;
+        reload(v);
+    }
+}
+
+static void
+end_server(struct supervisor *v, enum message_kind kind)
+{
+    v->ending = true;
+    channel_send(v->channel, kind, NULL, 0);
+    surroundings_unlink(v->current, NULL);
+    surroundings_close_sockets(v->current, NULL); /* nobody listens now but the server, and it stops too */
+}
+
+/* The server is no more: that is the end if it was told to, and an accident if not. */
+static bool
+reap(struct supervisor *v, int *status)
+{
+    if (waitpid(v->server, status, WNOHANG) != v->server)
+        return false;
+    pid_t gone = v->server;
+    v->server = 0;
+    close(v->channel);
+    if (v->ending)
+        return true;
+    if (WIFEXITED(*status) && WEXITSTATUS(*status) == 1) { /* die() has said why; it would again */
+        log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d could not start", gone);
+        surroundings_unlink(v->current, NULL);
+        return true;
+    }
+    if (WIFSIGNALED(*status))
+        log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d exited on signal %d", gone, WTERMSIG(*status));
+    else
+        log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d exited with code %d", gone, WEXITSTATUS(*status));
+    if (v->pending)
+        take_answer(v, MESSAGE_REFUSED);
+    if (time(NULL) - v->started <= RESPAWN_PAUSE_S)
+        sleep(RESPAWN_PAUSE_S);
+    start_server(v);
+    return false;
+}
+
+/* Obey one signal; true when all is over. */
+static bool
+obey(struct supervisor *v, int signal, int *status)
+{
+    switch (signal) {
+    case SIGTERM:
+    case SIGINT:
+        end_server(v, MESSAGE_STOP);
+        return false;
+    case SIGQUIT:
+        log_write(&v->logger, LEVEL_NOTICE, 0, 0, "gracefully shutting down");
+        end_server(v, MESSAGE_QUIT);
+        return false;
+    case SIGHUP:
+        if (!v->ending)
+            reload(v);
+        return false;
+    case SIGUSR1:
+        log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
+        if (surroundings_open_logs(v->current, &v->logger))
+            channel_send_logs(v->channel, v->current);
+        surroundings_logger(v->current, &v->logger, v->logger_fd);
+        return false;
+    case SIGCHLD:
+        return reap(v, status);
+    }
+    return false;
+}
+
+static int
+supervise(struct supervisor *v)
+{
+    int status = 0;
+    for (;;) {
+        struct pollfd wait[] = {{.fd = v->signals, .events = POLLIN}, {.fd = v->channel, .events = POLLIN}};
+        if (poll(wait, 2, -1) < 0 && errno != EINTR)
+            die("poll(): %s", strerror(errno));
+        if (wait[1].revents & POLLIN) {
+            u32 count;
+            int fds[CHANNEL_FDS], kind = channel_receive(v->channel, fds, &count);
+            if (kind >= 0)
+                take_answer(v, kind);
+        }
+        /* A server that died shows on the channel first; SIGCHLD follows. */
+        struct signalfd_siginfo signal;
+        if (!(wait[0].revents & POLLIN) && wait[1].revents & POLLHUP)
+            wait[0].revents = POLLIN;
+        if (wait[0].revents & POLLIN && read(v->signals, &signal, sizeof signal) == sizeof signal &&
+            obey(v, (int)signal.ssi_signo, &status))
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    }
+}
+
+int
+supervisor_run(const struct options *options)
+{
+    static struct supervisor v;
+    v.options = options;
+    if (options->prefix && chdir(options->prefix) != 0)
+        die("prefix %s: %s", options->prefix, strerror(errno));
+    if (options->log && !log_default_to(options->log))
+        die("%s: %s", options->log, strerror(errno));
+    struct surroundings *s = supervisor_open(options, NULL, &log_default);
+    if (!s)
+        return 1;
+    if (options->test) {
+        fprintf(stderr, "spcd: %s is in order and can be served here\n", options->blob);
+        surroundings_close(s, NULL);
+        return 0;
+    }
+    u32 flags = s->mapping->blob.main[1].flags;
+    if (flags & MAIN_DAEMON)
+        daemonize(s);
+    raise_limits(s);
+    use(&v, s);
+    supervisor_write_pid(s, &v.logger);
+    if (!(flags & MAIN_MASTER)) {
+        free(v.logger_fd);
+        return control_run(s, -1, options);
+    }
+    sigset_t set = block_signals();
+    v.signals = signalfd(-1, &set, SFD_CLOEXEC);
+    start_server(&v);
+    int status = supervise(&v);
+    supervisor_remove_pid(v.current);
+    surroundings_close(v.current, NULL);
+    free(v.logger_fd);
+    return status;
+}

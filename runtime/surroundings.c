@@ -1,0 +1,355 @@
+/*
+ * What a blob needs of the system and privilege may be needed for: listening sockets and log files. They
+ * are opened here, in the supervisor, and only used elsewhere. The arrays stand in the blob's own order, so
+ * both processes agree on them by looking at the blob.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+enum { BIND_TRIES = 5, BIND_PAUSE_US = 500 * 1000 }; /* nginx's patience with an address still in use */
+
+/* ---- layout ---- */
+
+static u32
+count_workers(const struct blob_main *main)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    u32 count = main->worker_processes ? main->worker_processes : cpus > 0 ? (u32)cpus : 1;
+    return count < WORKERS_MAX ? count : WORKERS_MAX;
+}
+
+static u32
+sockets_of(const struct surroundings *s, const struct blob_listener *listener)
+{
+    return listener->flags & LISTENER_REUSEPORT ? s->worker_count : 1;
+}
+
+u32
+surroundings_socket(const struct surroundings *s, u32 listener, u32 worker)
+{
+    u32 place = 0;
+    for (u32 i = 1; i < listener; i++)
+        place += sockets_of(s, &s->mapping->blob.listener[i]);
+    return place + worker % sockets_of(s, &s->mapping->blob.listener[listener]);
+}
+
+static u32
+find_path(const struct surroundings *s, const char *path)
+{
+    for (u32 i = 0; i < s->log_count; i++)
+        if (strcmp(s->log_path[i], path) == 0)
+            return i;
+    return UINT32_MAX;
+}
+
+u32
+surroundings_log(const struct surroundings *s, const struct blob_log *record)
+{
+    return record->sink == SINK_FILE ? find_path(s, blob_string(&s->mapping->blob, record->path)) : UINT32_MAX;
+}
+
+static int *
+new_fds(u32 count)
+{
+    int *fd = malloc((count + 1) * sizeof *fd);
+    if (!fd)
+        die("no memory for %u descriptors", count);
+    for (u32 i = 0; i <= count; i++)
+        fd[i] = -1;
+    return fd;
+}
+
+struct surroundings *
+surroundings_new(struct mapping *mapping)
+{
+    const struct blob *blob = &mapping->blob;
+    struct surroundings *s = calloc(1, sizeof *s);
+    const char **paths = calloc(blob->log_count, sizeof *paths);
+    if (!s || !paths)
+        die("no memory for the surroundings of a blob");
+    s->mapping = mapping;
+    s->worker_count = count_workers(&blob->main[1]);
+    for (u32 i = 1; i < blob->listener_count; i++)
+        s->socket_count += sockets_of(s, &blob->listener[i]);
+    s->socket = new_fds(s->socket_count);
+    s->log_path = paths;
+    for (u32 i = 1; i < blob->log_count; i++) {
+        const char *path = blob_string(blob, blob->log[i].path);
+        if (blob->log[i].sink == SINK_FILE && find_path(s, path) == UINT32_MAX)
+            s->log_path[s->log_count++] = path;
+    }
+    s->log = new_fds(s->log_count);
+    return s;
+}
+
+/* ---- listening sockets ---- */
+
+static int
+set(int fd, int level, int option, u32 value)
+{
+    return setsockopt(fd, level, option, &value, sizeof value);
+}
+
+bool
+surroundings_nodelay(const struct blob *blob, const struct blob_listener *listener)
+{
+    for (u32 i = 0; i < listener->endpoint_count; i++)
+        if (!(blob->server[blob->endpoint[listener->endpoint + i].server].flags & SERVER_TCP_NODELAY))
+            return false;
+    return true;
+}
+
+/* Options that a listening socket may be given again when a new blob changes its mind. What the system does
+ * not know (an old kernel, an option of another family) is no reason not to serve. */
+static void
+configure(int fd, const struct blob *blob, const struct blob_listener *listener)
+{
+    u32 flags = listener->flags;
+    set(fd, IPPROTO_TCP, TCP_NODELAY, surroundings_nodelay(blob, listener));
+    if (listener->rcvbuf)
+        set(fd, SOL_SOCKET, SO_RCVBUF, listener->rcvbuf);
+    if (listener->sndbuf)
+        set(fd, SOL_SOCKET, SO_SNDBUF, listener->sndbuf);
+    if (flags & (LISTENER_KEEPALIVE | LISTENER_NO_KEEPALIVE))
+        set(fd, SOL_SOCKET, SO_KEEPALIVE, !(flags & LISTENER_NO_KEEPALIVE));
+    if (listener->keepalive_idle_s)
+        set(fd, IPPROTO_TCP, TCP_KEEPIDLE, listener->keepalive_idle_s);
+    if (listener->keepalive_interval_s)
+        set(fd, IPPROTO_TCP, TCP_KEEPINTVL, listener->keepalive_interval_s);
+    if (listener->keepalive_count)
+        set(fd, IPPROTO_TCP, TCP_KEEPCNT, listener->keepalive_count);
+    if (listener->fastopen)
+        set(fd, IPPROTO_TCP, TCP_FASTOPEN, listener->fastopen);
+    set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, flags & LISTENER_DEFERRED ? 1 : 0);
+    if (flags & LISTENER_REUSEPORT)
+        set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+/* A unix socket that nobody listens on any more was left by a program that died. */
+static bool
+remove_stale(const union address *address, socklen_t size)
+{
+    if (address->any.sa_family != AF_UNIX || address->un.sun_path[0] == '\0')
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool stale = fd >= 0 && connect(fd, &address->any, size) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return stale && unlink(address->un.sun_path) == 0;
+}
+
+static bool
+bind_patiently(int fd, const union address *address, socklen_t size)
+{
+    for (int try = 1; bind(fd, &address->any, size) != 0; try++) {
+        if (errno != EADDRINUSE || try == BIND_TRIES)
+            return false;
+        if (!remove_stale(address, size))
+            usleep(BIND_PAUSE_US);
+        errno = EADDRINUSE;
+    }
+    return address->any.sa_family != AF_UNIX || address->un.sun_path[0] == '\0' ||
+           chmod(address->un.sun_path, 0666) == 0;
+}
+
+static int
+new_socket(const struct blob *blob, const struct blob_listener *listener, const union address *address)
+{
+    int family = address->any.sa_family, protocol = listener->flags & LISTENER_MULTIPATH ? IPPROTO_MPTCP : 0;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    if (fd < 0)
+        return -1;
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6)
+        set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !!(listener->flags & LISTENER_IPV6ONLY));
+    configure(fd, blob, listener);
+    return fd;
+}
+
+static bool
+refuse(const struct logger *logger, const char *what, const char *name, int error)
+{
+    log_write(logger, LEVEL_EMERG, 0, error, "%s %s failed", what, name);
+    return false;
+}
+
+/* Bind and listen. In a test an address in use is in order, and then there is no socket. */
+static bool
+open_socket(const struct surroundings *s, const struct blob_listener *listener, bool test,
+            const struct logger *logger, int *result)
+{
+    const struct blob *blob = &s->mapping->blob;
+    const struct blob_address *record = &blob->address[listener->address];
+    const char *name = blob_string(blob, record->text);
+    union address address;
+    socklen_t size = address_from_blob(blob, record, &address);
+    int fd = new_socket(blob, listener, &address);
+    if (fd < 0)
+        return refuse(logger, "socket()", name, errno);
+    *result = fd;
+    if (test ? bind(fd, &address.any, size) != 0 : !bind_patiently(fd, &address, size))
+        return (test && errno == EADDRINUSE) || refuse(logger, "bind() to", name, errno);
+    if (test && address.any.sa_family == AF_UNIX && address.un.sun_path[0])
+        unlink(address.un.sun_path);
+    return listen(fd, (int)listener->backlog) == 0 || refuse(logger, "listen() to", name, errno);
+}
+
+/* The socket that old has for the same address and worker, -1 if none. */
+static int
+find_socket(const struct surroundings *old, const struct blob *blob, const struct blob_listener *listener, u32 worker)
+{
+    const char *name = blob_string(blob, blob->address[listener->address].text);
+    u32 place = 0;
+    for (u32 i = 1; old && i < old->mapping->blob.listener_count; i++) {
+        const struct blob *other = &old->mapping->blob;
+        const struct blob_listener *candidate = &other->listener[i];
+        u32 count = sockets_of(old, candidate);
+        bool same = strcmp(blob_string(other, other->address[candidate->address].text), name) == 0 &&
+                    !((candidate->flags ^ listener->flags) & (LISTENER_IPV6ONLY | LISTENER_MULTIPATH));
+        if (same && worker < count)
+            return old->socket[place + worker];
+        place += count;
+    }
+    return -1;
+}
+
+static bool
+open_sockets(struct surroundings *s, const struct surroundings *old, bool test, const struct logger *logger)
+{
+    const struct blob *blob = &s->mapping->blob;
+    u32 place = 0;
+    for (u32 i = 1; i < blob->listener_count; i++) {
+        const struct blob_listener *listener = &blob->listener[i];
+        for (u32 worker = 0; worker < sockets_of(s, listener); worker++, place++) {
+            int kept = find_socket(old, blob, listener, worker);
+            s->socket[place] = kept;
+            if (kept >= 0) {
+                configure(kept, blob, listener);
+                listen(kept, (int)listener->backlog);
+            } else if (!open_socket(s, listener, test, logger, &s->socket[place])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- log files ---- */
+
+int
+surroundings_open_log(const char *path, const struct logger *logger)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        refuse(logger, "open()", path, errno);
+    return fd;
+}
+
+bool
+surroundings_open_logs(struct surroundings *s, const struct logger *logger)
+{
+    for (u32 i = 0; i < s->log_count; i++) {
+        int fd = surroundings_open_log(s->log_path[i], logger);
+        if (fd < 0)
+            return false;
+        if (s->log[i] >= 0)
+            close(s->log[i]);
+        s->log[i] = fd;
+    }
+    return true;
+}
+
+void
+surroundings_logger(const struct surroundings *s, struct logger *logger, int *fd)
+{
+    const struct blob *blob = &s->mapping->blob;
+    const struct blob_main *main = &blob->main[1];
+    *logger = log_default;
+    if (main->log_count == 0)
+        return;
+    *logger = (struct logger){.sink = &blob->log[main->log], .fd = fd, .count = main->log_count};
+    for (u32 i = 0; i < main->log_count; i++) {
+        u32 place = surroundings_log(s, &logger->sink[i]);
+        fd[i] = place == UINT32_MAX ? log_default.fd[0] : s->log[place];
+        if (logger->sink[i].level > logger->level)
+            logger->level = logger->sink[i].level;
+    }
+}
+
+/* ---- whole ---- */
+
+bool
+surroundings_open(struct surroundings *s, const struct surroundings *old, bool test, const struct logger *logger)
+{
+    return surroundings_open_logs(s, logger) && open_sockets(s, old, test, logger);
+}
+
+void
+surroundings_adopt(struct surroundings *s, const struct surroundings *old)
+{
+    const struct blob *blob = &s->mapping->blob;
+    u32 place = 0;
+    for (u32 i = 1; i < blob->listener_count; i++)
+        for (u32 worker = 0; worker < sockets_of(s, &blob->listener[i]); worker++, place++) {
+            int kept = find_socket(old, blob, &blob->listener[i], worker);
+            if (kept >= 0 && kept != s->socket[place]) {
+                close(s->socket[place]);
+                s->socket[place] = kept;
+            }
+        }
+}
+
+static bool
+has_socket(const struct surroundings *s, int fd)
+{
+    for (u32 i = 0; s && i < s->socket_count; i++)
+        if (s->socket[i] == fd)
+            return true;
+    return false;
+}
+
+void
+surroundings_close_sockets(struct surroundings *s, const struct surroundings *kept)
+{
+    for (u32 i = 0; i < s->socket_count; i++) {
+        if (s->socket[i] >= 0 && !has_socket(kept, s->socket[i]))
+            close(s->socket[i]);
+        s->socket[i] = -1;
+    }
+}
+
+void
+surroundings_close(struct surroundings *s, const struct surroundings *kept)
+{
+    surroundings_close_sockets(s, kept);
+    for (u32 i = 0; i < s->log_count; i++)
+        if (s->log[i] >= 0)
+            close(s->log[i]);
+    mapping_close(s->mapping);
+    free(s->socket);
+    free(s->log);
+    free(s->log_path);
+    free(s);
+}
+
+void
+surroundings_unlink(const struct surroundings *s, const struct surroundings *kept)
+{
+    const struct blob *blob = &s->mapping->blob;
+    for (u32 i = 1; i < blob->listener_count; i++) {
+        const struct blob_address *address = &blob->address[blob->listener[i].address];
+        const char *path = blob_string(blob, address->path);
+        if (address->family == FAMILY_UNIX && path[0] != '@' && find_socket(kept, blob, &blob->listener[i], 0) < 0)
+            unlink(path);
+    }
+}

@@ -1,0 +1,106 @@
+/*
+ * Groups and their targets: each server line becomes one target for each address it has. Names are resolved
+ * here, on the control thread, when a generation opens; one that does not resolve keeps a target that is
+ * down, and the control thread tries again.
+ */
+#include "spcd.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Grows generation->target by one and gives its place. */
+static struct target *
+add_target(struct generation *g, const struct blob_peer *peer)
+{
+    struct target *grown = realloc(g->target, (g->target_count + 1) * sizeof *grown);
+    if (!grown)
+        return NULL;
+    g->target = grown;
+    struct target *target = &g->target[g->target_count++];
+    *target = (struct target){.peer = peer};
+    return target;
+}
+
+static bool
+add_literal(struct generation *g, const struct blob_peer *peer)
+{
+    const struct blob_address *record = &g->blob->address[peer->address];
+    struct target *target = add_target(g, peer);
+    if (!target)
+        return false;
+    target->size = address_from_blob(g->blob, record, &target->address);
+    snprintf(target->text, sizeof target->text, "%s", blob_string(g->blob, record->text));
+    return true;
+}
+
+static bool
+add_unresolved(struct generation *g, const struct blob_peer *peer, const char *why)
+{
+    struct target *target = add_target(g, peer);
+    if (!target)
+        return false;
+    const struct blob_origin *origin = blob_find_origin(g->blob, SECTION_peer, (u32)(peer - g->blob->peer));
+    snprintf(target->text, sizeof target->text, "%s", blob_string(g->blob, peer->name));
+    log_write(&g->logger, LEVEL_ERROR, 0, 0, "host not found in upstream \"%s\" (%s) in %s:%u; it is down until it is",
+              target->text, why, origin ? blob_string(g->blob, origin->file) : "?", origin ? origin->line : 0);
+    g->unresolved_count++;
+    return true;
+}
+
+static bool
+add_resolved(struct generation *g, const struct blob_peer *peer)
+{
+    char port[8];
+    snprintf(port, sizeof port, "%u", peer->port);
+    struct addrinfo *found = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    int error = getaddrinfo(blob_string(g->blob, peer->host), port, &hints, &found);
+    if (error)
+        return add_unresolved(g, peer, gai_strerror(error));
+    bool ok = true;
+    for (const struct addrinfo *at = found; at && ok; at = at->ai_next) {
+        struct target *target = at->ai_addrlen <= sizeof target->address ? add_target(g, peer) : NULL;
+        ok = target != NULL;
+        if (!ok)
+            break;
+        memcpy(&target->address, at->ai_addr, at->ai_addrlen);
+        target->size = at->ai_addrlen;
+        address_print(at->ai_addr, true, target->text);
+    }
+    freeaddrinfo(found);
+    return ok;
+}
+
+static bool
+open_one(struct generation *g, u32 index)
+{
+    const struct blob_upstream *record = &g->blob->upstream[index];
+    struct upstream *upstream = &g->upstream[index];
+    *upstream = (struct upstream){.name = blob_string(g->blob, record->name), .target = g->target_count};
+    for (u32 i = 0; i < record->peer_count; i++) {
+        const struct blob_peer *peer = &g->blob->peer[record->peer + i];
+        u32 before = g->target_count;
+        if (!(peer->address ? add_literal(g, peer) : add_resolved(g, peer)))
+            return false;
+        upstream->count = g->target_count - upstream->target;
+        if (!(peer->flags & PEER_BACKUP))
+            upstream->primary_count = upstream->count;
+        if (!(peer->flags & PEER_DOWN) && g->target[before].size)
+            upstream->try_count += g->target_count - before;
+    }
+    return true;
+}
+
+bool
+upstream_open(struct generation *g)
+{
+    g->upstream = calloc(g->blob->upstream_count, sizeof *g->upstream);
+    if (!g->upstream)
+        return false;
+    for (u32 i = 1; i < g->blob->upstream_count; i++)
+        if (!open_one(g, i))
+            return false;
+    return true;
+}
