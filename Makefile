@@ -5,18 +5,17 @@
 #
 # Both install what Debian packages they miss (as root, or through sudo). SAN=1 builds with sanitizers.
 
-CC ?= gcc
+CC = gcc
 PREFIX ?= /usr/local
 BUILD ?= build$(if $(SAN),-san)
 
-DEPS := gcc make flex bison pkg-config libev-dev libxxhash-dev libpcre2-dev
-CHECK_DEPS := python3 nginx libnginx-mod-stream clang-format mandoc
+DEPS := gcc libc6-dev flex bison libev-dev libxxhash-dev libpcre2-dev
+CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc procps
 BENCH_DEPS := haproxy strace valgrind
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Igrammar -I$(BUILD) -MMD -MP -pthread
-
 ifdef SAN
 ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_LDFLAGS += -fsanitize=address,undefined
@@ -25,6 +24,7 @@ endif
 SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c) \
              $(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o
 SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c)
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
 all: $(BUILD)/spcc $(BUILD)/spcd
 
@@ -32,7 +32,7 @@ $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8
 
 $(BUILD)/spcd: $(SPCD_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lev -pthread
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lev -lm -pthread
 
 $(filter $(BUILD)/compiler/%,$(SPCC_OBJS)): | $(BUILD)/grammar/parser.h
 $(BUILD)/%.o: %.c Makefile
@@ -41,7 +41,7 @@ $(BUILD)/%.o: %.c Makefile
 
 # What flex and bison write is theirs to style: their warnings are not ours.
 GENERATED_CFLAGS = $(ALL_CFLAGS) -Icompiler -Wno-shadow -Wno-missing-prototypes -Wno-unused -Wno-sign-compare
-$(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c Makefile
+$(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o: $(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c Makefile
 	$(CC) $(GENERATED_CFLAGS) $(CPPFLAGS) -c -o $@ $<
 
 $(BUILD)/grammar/lexer.c: grammar/lexer.l $(BUILD)/grammar/parser.h
@@ -51,8 +51,54 @@ $(BUILD)/grammar/parser.c: grammar/parser.y
 	bison -Wall -Werror --defines=$(BUILD)/grammar/parser.h -o $@ $<
 $(BUILD)/grammar/parser.h: $(BUILD)/grammar/parser.c ;
 
+# Unit tables link against everything but main().
+$(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $^ -lpcre2-8
+
+units: $(UNITS)
+
+# ---- the two commands ----
+
+SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
+missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed' || echo $$p; done)
+define install_missing
+@set -e; missing="$(call missing,$(1))"; if [ -n "$$missing" ]; then echo "installing $$missing"; \
+    $(SUDO) apt-get update -qq; \
+    $(SUDO) env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+
+deps:
+	$(call install_missing,$(DEPS))
+check-deps: deps
+	$(call install_missing,$(CHECK_DEPS))
+bench-deps: check-deps
+	$(call install_missing,$(BENCH_DEPS))
+
+demo: deps
+	@$(MAKE) --no-print-directory -s all
+	@examples/demo.sh
+
+check: check-deps
+	@$(MAKE) --no-print-directory -s -j2 all units
+	@$(MAKE) --no-print-directory -s -j2 SAN=1 all units
+	@tests/check
+
+bench: bench-deps
+	@$(MAKE) --no-print-directory -s all
+	@python3 tests/bench/bench.py --markdown docs/PERFORMANCE.md
+
+tidy:
+	@tests/tidy.sh
+
+install: all
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/spcc
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/spcd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/spcc.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/spcd.8
+
 clean:
 	rm -rf build build-san
 
-.PHONY: all clean
--include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d)
+.PHONY: all units deps check-deps bench-deps demo check bench tidy install clean
+-include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(UNITS:=.d)

@@ -41,6 +41,7 @@ enum {
     PORT_MAX = 65535,
 };
 #define TIME_MS_MAX (100ull * 366 * 24 * 3600 * 1000) /* a century */
+#define RATE_MAX (1ull << 50)                          /* bytes a second */
 #define BLOB_SIZE_MAX UINT32_MAX
 
 /* ---- enums and bits ---- */

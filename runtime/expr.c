@@ -36,16 +36,6 @@ print(struct output *out, const char *format, ...)
     put(out, text, length < 0 ? 0 : (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }
 
-static union client_address
-local_address(const struct session *s)
-{
-    union client_address local = {.any.sa_family = AF_UNIX};
-    socklen_t size = sizeof local;
-    if (getsockname(s->client.io.fd, &local.any, &size) != 0)
-        local.any.sa_family = AF_UNIX;
-    return local;
-}
-
 static void
 put_ip(struct output *out, const struct sockaddr *address)
 {
@@ -76,7 +66,7 @@ variable_remote_port(const struct session *s, struct output *out)
 static void
 variable_server_addr(const struct session *s, struct output *out)
 {
-    union client_address local = local_address(s);
+    union client_address local = session_local_address(s);
     const struct blob_address *record = &s->shard->blob->address[s->listener->address];
     if (record->family == FAMILY_UNIX)
         print(out, "%s", blob_string(s->shard->blob, record->text));
@@ -87,7 +77,7 @@ variable_server_addr(const struct session *s, struct output *out)
 static void
 variable_server_port(const struct session *s, struct output *out)
 {
-    union client_address local = local_address(s);
+    union client_address local = session_local_address(s);
     put_port(out, &local.any);
 }
 

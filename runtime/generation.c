@@ -45,6 +45,15 @@ largest_tried(const struct generation *g)
     return (count + 63) / 64 * (u32)sizeof(u64);
 }
 
+static bool
+has_rates(const struct blob *blob)
+{
+    for (u32 i = 1; i < blob->proxy_count; i++)
+        if (blob->proxy[i].upload_rate || blob->proxy[i].download_rate)
+            return true;
+    return false;
+}
+
 /* ---- shards ---- */
 
 static void
@@ -55,6 +64,7 @@ close_shard(struct shard *shard)
     slab_close(&shard->sessions);
     slab_close(&shard->buffers);
     slab_close(&shard->tried);
+    slab_close(&shard->throttles);
     free(shard->peer);
     free(shard->acceptor);
     free(shard->scratch);
@@ -85,7 +95,8 @@ open_shard(struct generation *g)
     if (shard->peer && shard->acceptor && shard->scratch &&
         slab_open(&shard->sessions, sizeof(struct session), connections) &&
         slab_open(&shard->buffers, g->buffer_size, connections * 2) &&
-        slab_open(&shard->tried, g->tried_size, connections)) {
+        slab_open(&shard->tried, g->tried_size, connections) &&
+        slab_open(&shard->throttles, rate_record_size, has_rates(g->blob) ? connections * 2 : 0)) {
         set_weights(g, shard);
         return shard;
     }
@@ -98,7 +109,8 @@ open_shards(struct generation *g)
 {
     u32 count = g->surroundings->worker_count;
     g->shard = calloc(count, sizeof(struct shard *));
-    if (!g->shard)
+    g->listener_count = calloc(g->blob->listener_count, sizeof *g->listener_count);
+    if (!g->shard || !g->listener_count)
         return false;
     while (g->shard_count < count) {
         g->shard[g->shard_count] = open_shard(g);
@@ -166,6 +178,7 @@ free_generation(struct generation *g)
     for (u32 i = 0; i < g->shard_count; i++)
         close_shard(g->shard[i]);
     free(g->shard);
+    free(g->listener_count);
     free(g->log_fd);
     free(g->server_logger);
     free(g->target);

@@ -5,16 +5,9 @@
 #include "spcd.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 enum { RETURN_TIMEOUT_S = 5 }; /* nginx's */
-
-static const struct blob_proxy *
-proxy_of(const struct session *s)
-{
-    return &s->shard->blob->proxy[s->server->proxy];
-}
 
 /* ---- connecting ---- */
 
@@ -68,9 +61,8 @@ enum attempt {
 static enum attempt
 connect_to(struct session *s, const struct target *target)
 {
-    int fd = socket(target->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = outgoing_open(s, session_proxy(s), target->address.any.sa_family);
     if (fd < 0) {
-        session_log(s, LEVEL_ALERT, errno, "socket() failed");
         session_end(s, CLOSE_internal);
         return ATTEMPT_ENDED;
     }
@@ -78,15 +70,14 @@ connect_to(struct session *s, const struct target *target)
     s->shard->worker->counter[COUNTER_tries]++;
     s->upstream.sent = 0;
     side_open(s, &s->upstream, fd, on_connect);
-    if (s->server->flags & SERVER_TCP_NODELAY && target->address.any.sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    s->upstream.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && target->address.any.sa_family != AF_UNIX;
     if (connect(fd, &target->address.any, target->size) == 0) {
         connected(s);
         return ATTEMPT_GOES_ON;
     }
     if (errno == EINPROGRESS) {
-        side_watch(s, &s->upstream, EV_WRITE);
-        session_timer(s, (double)proxy_of(s)->connect_timeout_ms / 1000);
+        side_watch(s, &s->upstream, EV_READ | EV_WRITE);
+        session_timer(s, (double)session_proxy(s)->connect_timeout_ms / 1000);
         return ATTEMPT_GOES_ON;
     }
     session_log(s, connect_level(errno), errno, "connect() to %s failed", target->text);
@@ -112,16 +103,17 @@ attempt(struct session *s)
 static bool
 may_try_next(const struct session *s)
 {
-    const struct blob_proxy *proxy = proxy_of(s);
+    const struct blob_proxy *proxy = session_proxy(s);
     double waited = ev_now(s->shard->worker->loop) - s->started;
     return s->tries > 0 && proxy->flags & PROXY_NEXT_UPSTREAM &&
            (proxy->next_timeout_ms == 0 || waited * 1000 < (double)proxy->next_timeout_ms);
 }
 
-/* The target failed: go on to others until one is connecting or the session is over. */
+/* The target failed: go on to others until one is connecting, or a pause begins, or the session is over. */
 static void
 next_upstream(struct session *s)
 {
+    u64 delay_ms = session_proxy(s)->next_delay_ms;
     do {
         s->shard->worker->counter[COUNTER_failures]++;
         balance_release(s, true);
@@ -130,14 +122,32 @@ next_upstream(struct session *s)
             return;
         }
         side_close(s, &s->upstream);
+        if (delay_ms) {
+            s->phase = PHASE_PAUSE;
+            session_timer(s, (double)delay_ms / 1000);
+            return;
+        }
     } while (attempt(s) == ATTEMPT_FAILED);
 }
 
+void
+proxy_pause_over(struct session *s)
+{
+    if (attempt(s) == ATTEMPT_FAILED)
+        next_upstream(s);
+}
+
+/* Writable and nothing else is a connection; an error shows as readable too, and so does one whose other
+ * end speaks first. */
 static void
 on_connect(struct ev_loop *loop, ev_io *io, int events)
 {
-    (void)loop, (void)events;
+    (void)loop;
     struct session *s = io->data;
+    if (!(events & EV_READ)) {
+        connected(s);
+        return;
+    }
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
@@ -160,7 +170,7 @@ proxy_timeout(struct session *s)
 void
 proxy_start(struct session *s)
 {
-    const struct blob_proxy *proxy = proxy_of(s);
+    const struct blob_proxy *proxy = session_proxy(s);
     const struct upstream *upstream = &s->shard->generation->upstream[proxy->upstream];
     s->upstream_index = proxy->upstream;
     s->target = UINT32_MAX;
@@ -175,9 +185,8 @@ proxy_start(struct session *s)
 /* ---- return ---- */
 
 static void
-return_some(struct session *s, const u8 *data, size_t size)
+return_done(struct session *s, enum flush state)
 {
-    enum flush state = side_write(s, &s->client, data, size);
     if (state == FLUSH_WAIT) {
         side_watch(s, &s->client, EV_WRITE);
         session_timer(s, RETURN_TIMEOUT_S);
@@ -192,7 +201,8 @@ static void
 on_return(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop, (void)events;
-    return_some(io->data, NULL, 0);
+    struct session *s = io->data;
+    return_done(s, side_flush(s, &s->client));
 }
 
 void
@@ -208,7 +218,7 @@ return_start(struct session *s)
         session_end(s, CLOSE_internal);
         return;
     }
-    return_some(s, shard->scratch, size);
+    return_done(s, side_write(s, &s->client, shard->scratch, size));
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * Bytes both ways. What is read goes on at once from the worker's scratch buffer; only what the other side
  * does not take is kept, in one buffer, and until it is gone nothing more is read: that is the back-pressure.
- * So an idle session holds no buffer.
+ * So an idle session holds no buffer. Bulk goes through a pipe of the worker's instead, and is not copied.
  *
  *      client ──read──► scratch ──write──► upstream          each side's buffer holds what waits to be
  *      client ◄─write── scratch ◄──read─── upstream          written to that side
@@ -9,9 +9,14 @@
 #include "spcd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <math.h>
 
-/* A session that always has more to read gives way to the others after so many buffers. */
-enum { ROUNDS = 16 };
+enum {
+    FAIR_BYTES = 4 << 20,     /* a session that always has more to read gives way to the others after so many */
+    BULK_BYTES = 256 << 10,   /* that have come without a trickle between: what follows is worth splicing */
+    TRICKLE_BYTES = 16 << 10, /* what one wake-up brings is no bulk if it is less */
+};
 
 static void
 end_failed_write(struct session *s, const struct side *to, int error)
@@ -22,14 +27,11 @@ end_failed_write(struct session *s, const struct side *to, int error)
     session_end(s, client ? CLOSE_client_gone : CLOSE_upstream_gone);
 }
 
-/* Read once, into scratch. What cannot be read any more counts as its end, as in nginx. */
+/* What a read of size bytes gave: a positive count, 0 for the end, -1 for nothing now. What cannot be read any
+ * more counts as its end, as in nginx. */
 static ssize_t
-read_some(struct session *s, struct side *from, u8 *scratch, size_t size)
+took(struct session *s, struct side *from, ssize_t got)
 {
-    ssize_t got;
-    do
-        got = recv(from->io.fd, scratch, size, 0);
-    while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN)
         return -1;
     if (got < 0) {
@@ -38,41 +40,99 @@ read_some(struct session *s, struct side *from, u8 *scratch, size_t size)
         session_log(s, session_error_level(s, from, error), error, "recv() failed");
         s->action = "proxying connection";
     }
-    if (got <= 0) {
-        from->eof = true;
+    from->active = ev_now(s->shard->worker->loop);
+    from->eof = got <= 0;
+    if (got <= 0)
         return 0;
-    }
     from->received += (u64)got;
+    rate_spend(from, (u64)got);
     return got;
+}
+
+/* Through the scratch buffer. */
+static ssize_t
+copy_some(struct session *s, struct side *from, struct side *to, u64 most, enum flush *state)
+{
+    u8 *scratch = s->shard->scratch;
+    size_t buffer_size = session_proxy(s)->buffer_size, size = most < buffer_size ? (size_t)most : buffer_size;
+    ssize_t got;
+    do
+        got = recv(from->io.fd, scratch, size, 0);
+    while (got < 0 && errno == EINTR);
+    got = took(s, from, got);
+    if (got <= 0)
+        return got;
+    from->streak += (u32)got;
+    *state = side_write(s, to, scratch, (size_t)got);
+    return (size_t)got == size ? got : 0;
+}
+
+/* Through a pipe, without copying. */
+static ssize_t
+splice_some(struct session *s, struct side *from, struct side *to, struct pipe *pipe, u64 most, enum flush *state)
+{
+    size_t size = most < PIPE_SIZE ? (size_t)most : PIPE_SIZE;
+    ssize_t got;
+    do
+        got = splice(from->io.fd, NULL, pipe->in, NULL, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    while (got < 0 && errno == EINTR);
+    got = took(s, from, got);
+    if (got <= 0) {
+        pipe_give(&s->shard->worker->pipes, pipe);
+        return got;
+    }
+    pipe->filled = (u32)got;
+    *state = side_splice(s, to, pipe);
+    return got;
+}
+
+static ssize_t
+move_some(struct session *s, struct side *from, struct side *to, enum flush *state)
+{
+    u64 most = rate_allowance(s, from);
+    if (most == 0)
+        return -1;
+    struct pipe *pipe = from->streak >= BULK_BYTES ? pipe_take(&s->shard->worker->pipes) : NULL;
+    return pipe ? splice_some(s, from, to, pipe, most, state) : copy_some(s, from, to, most, state);
 }
 
 /* Move what there is from one side to the other. False: the session has ended. */
 static bool
 move(struct session *s, struct side *from, struct side *to)
 {
-    u8 *scratch = s->shard->scratch;
-    size_t size = s->shard->blob->proxy[s->server->proxy].buffer_size;
-    enum flush state = side_write(s, to, NULL, 0);
-    for (u32 round = 0; state == FLUSH_DONE && !from->eof && round < ROUNDS; round++) {
-        ssize_t got = read_some(s, from, scratch, size);
-        if (got < 0)
-            break;
-        state = side_write(s, to, scratch, (size_t)got);
-        if ((size_t)got < size)
+    u64 before = from->received;
+    enum flush state = side_flush(s, to);
+    while (state == FLUSH_DONE && !from->eof && from->received - before < FAIR_BYTES)
+        if (move_some(s, from, to, &state) <= 0)
             break; /* the socket is empty, or level-triggered epoll will say so again */
-    }
+    if (state == FLUSH_DONE && from->received - before < TRICKLE_BYTES)
+        from->streak = 0;
     if (state != FLUSH_FAILED)
         return true;
     end_failed_write(s, to, errno);
     return false;
 }
 
-/* An end of file on one side, once all that it sent has gone on, is the end of both. */
+/* An end of file on one side, once all that it sent has gone on, is the end of both; with proxy_half_close
+ * both sides must have ended. */
 static bool
 is_over(const struct session *s)
 {
-    return (s->client.eof && !s->upstream.buffer) || (s->upstream.eof && !s->client.buffer) ||
-           (s->client.eof && s->upstream.eof);
+    bool client_done = s->client.eof && !side_waits(&s->upstream);
+    bool upstream_done = s->upstream.eof && !side_waits(&s->client);
+    if (session_proxy(s)->flags & PROXY_HALF_CLOSE)
+        return client_done && upstream_done;
+    return client_done || upstream_done || (s->client.eof && s->upstream.eof);
+}
+
+/* With proxy_half_close, an end of file goes on as one. */
+static void
+pass_end(struct session *s, const struct side *from, struct side *to)
+{
+    if (!(session_proxy(s)->flags & PROXY_HALF_CLOSE) || !from->eof || side_waits(to) || to->shut)
+        return;
+    to->shut = true;
+    shutdown(to->io.fd, SHUT_WR);
 }
 
 static void
@@ -89,8 +149,8 @@ end_over(struct session *s, bool by_upstream)
 static int
 events_of(const struct side *side, const struct side *other)
 {
-    int read = side->eof || other->buffer ? 0 : EV_READ;
-    return read | (side->buffer ? EV_WRITE : 0);
+    int read = side->eof || side_waits(other) || rate_waits(side) ? 0 : EV_READ;
+    return read | (side_waits(side) ? EV_WRITE : 0);
 }
 
 /* Run one direction and watch for what comes next. False: the session has ended. */
@@ -103,6 +163,7 @@ run(struct session *s, struct side *from, struct side *to)
         end_over(s, from == &s->upstream);
         return false;
     }
+    pass_end(s, from, to);
     side_watch(s, &s->client, events_of(&s->client, &s->upstream));
     side_watch(s, &s->upstream, events_of(&s->upstream, &s->client));
     session_touch(s);
@@ -122,20 +183,95 @@ on_event(struct ev_loop *loop, ev_io *io, int events)
         run(s, side, other);
 }
 
+/* A rate lets the side be read again. */
+static void
+on_rate(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    struct session *s = timer->data;
+    struct side *side = rate_side(s, timer);
+    run(s, side, side == &s->client ? &s->upstream : &s->client);
+}
+
+/* Send the PROXY header before all else; what does not go at once waits like any other bytes. */
+static bool
+send_preamble(struct session *s)
+{
+    u8 *scratch = s->shard->scratch;
+    size_t size = preamble_write(s, scratch, s->shard->generation->buffer_size);
+    if (size == 0) {
+        session_log(s, LEVEL_ERROR, 0, "the PROXY protocol header does not fit in %u bytes",
+                    s->shard->generation->buffer_size);
+        session_end(s, CLOSE_internal);
+        return false;
+    }
+    if (side_write(s, &s->upstream, scratch, size) != FLUSH_FAILED)
+        return true;
+    end_failed_write(s, &s->upstream, errno);
+    return false;
+}
+
 void
 relay_start(struct session *s)
 {
+    const struct blob_proxy *proxy = session_proxy(s);
     s->phase = PHASE_RELAY;
     s->action = "proxying connection";
     side_open(s, &s->client, s->client.io.fd, on_event);
     ev_set_cb(&s->upstream.io, on_event);
-    session_timer(s, (double)s->shard->blob->proxy[s->server->proxy].timeout_ms / 1000);
+    if (proxy->flags & PROXY_PROTOCOL && !send_preamble(s))
+        return;
+    rate_open(s, &s->client, proxy->upload_rate, on_rate);
+    rate_open(s, &s->upstream, proxy->download_rate, on_rate);
+    double now = ev_now(s->shard->worker->loop);
+    s->client.active = s->upstream.active = now;
+    session_timer(s, (double)proxy->timeout_ms / 1000);
+    if (relay_due(s) < s->due)
+        session_arm(s, relay_due(s) - now);
     run(s, &s->client, &s->upstream);
+}
+
+/* ---- time limits ---- */
+
+static double
+limit(u64 limit_ms, double since)
+{
+    return limit_ms ? since + (double)limit_ms / 1000 : INFINITY;
+}
+
+/* While a rate holds a side back, silence is no one's fault. */
+static double
+idle_limit(const struct session *s)
+{
+    return rate_waits(&s->client) || rate_waits(&s->upstream) ? ev_now(s->shard->worker->loop) + s->timeout : s->due;
+}
+
+double
+relay_due(const struct session *s)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    double due = fmin(idle_limit(s), limit(proxy->session_timeout_ms, s->started));
+    due = fmin(due, limit(proxy->client_timeout_ms, s->client.active));
+    return fmin(due, limit(proxy->upstream_timeout_ms, s->upstream.active));
 }
 
 void
 relay_timeout(struct session *s)
 {
-    session_log(s, LEVEL_INFO, ETIMEDOUT, "connection timed out");
-    session_end(s, CLOSE_idle);
+    const struct blob_proxy *proxy = session_proxy(s);
+    double now = ev_now(s->shard->worker->loop);
+    enum close reason = CLOSE_idle;
+    const char *what = "connection timed out";
+    if (limit(proxy->session_timeout_ms, s->started) <= now) {
+        reason = CLOSE_session_timeout;
+        what = "the session has reached proxy_session_timeout";
+    } else if (limit(proxy->client_timeout_ms, s->client.active) <= now) {
+        reason = CLOSE_client_idle;
+        what = "client timed out";
+    } else if (limit(proxy->upstream_timeout_ms, s->upstream.active) <= now) {
+        reason = CLOSE_upstream_idle;
+        what = "upstream timed out";
+    }
+    session_log(s, LEVEL_INFO, ETIMEDOUT, "%s", what);
+    session_end(s, reason);
 }

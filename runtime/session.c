@@ -4,7 +4,6 @@
 #include "spcd.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,30 +27,40 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)events;
     struct session *s = timer->data;
-    double left = s->due - ev_now(loop);
+    double due = s->phase == PHASE_RELAY ? relay_due(s) : s->due, left = due - ev_now(loop);
     if (left > 0) {
         ev_timer_set(timer, left, 0);
         ev_timer_start(loop, timer);
-        s->armed = s->due;
+        s->armed = due;
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
-        [PHASE_CONNECT] = proxy_timeout, [PHASE_RELAY] = relay_timeout, [PHASE_RETURN] = return_timeout};
+        [PHASE_CONNECT] = proxy_timeout,
+        [PHASE_PAUSE] = proxy_pause_over,
+        [PHASE_RELAY] = relay_timeout,
+        [PHASE_RETURN] = return_timeout,
+    };
     on_timeout[s->phase](s);
+}
+
+void
+session_arm(struct session *s, double seconds)
+{
+    struct ev_loop *loop = s->shard->worker->loop;
+    double at = ev_now(loop) + seconds;
+    if (ev_is_active(&s->timer) && s->armed <= at)
+        return;
+    ev_timer_stop(loop, &s->timer);
+    ev_timer_set(&s->timer, seconds, 0);
+    ev_timer_start(loop, &s->timer);
+    s->armed = at;
 }
 
 void
 session_timer(struct session *s, double seconds)
 {
-    struct ev_loop *loop = s->shard->worker->loop;
-    double due = ev_now(loop) + seconds;
-    if (!ev_is_active(&s->timer) || due < s->armed) {
-        ev_timer_stop(loop, &s->timer);
-        ev_timer_set(&s->timer, seconds, 0);
-        ev_timer_start(loop, &s->timer);
-        s->armed = due;
-    }
-    s->due = due;
+    session_arm(s, seconds);
+    s->due = ev_now(s->shard->worker->loop) + seconds;
     s->timeout = seconds;
 }
 
@@ -144,6 +153,27 @@ session_log_bare(const struct session *s, enum level level, const char *format, 
 
 /* ---- begin and end ---- */
 
+/* max_conns of the listener, over all workers. */
+static bool
+take_place(const struct acceptor *acceptor)
+{
+    const struct blob_listener *listener = acceptor->listener;
+    if (!listener->max_conns)
+        return true;
+    atomic_uint *count = &acceptor->shard->generation->listener_count[listener - acceptor->shard->blob->listener];
+    if (atomic_fetch_add(count, 1) < listener->max_conns)
+        return true;
+    atomic_fetch_sub(count, 1);
+    return false;
+}
+
+static void
+give_place(const struct session *s)
+{
+    if (s->listener->max_conns)
+        atomic_fetch_sub(&s->shard->generation->listener_count[s->listener - s->shard->blob->listener], 1);
+}
+
 static void
 refuse(struct shard *shard, int fd)
 {
@@ -156,6 +186,16 @@ refuse(struct shard *shard, int fd)
     worker->refused_said = now;
     log_write(&shard->generation->logger, LEVEL_ALERT, 0, 0, "%u worker_connections are not enough",
               shard->sessions.count);
+}
+
+union client_address
+session_local_address(const struct session *s)
+{
+    union client_address local = {.any.sa_family = AF_UNIX};
+    socklen_t size = sizeof local;
+    if (getsockname(s->client.io.fd, &local.any, &size) != 0)
+        local.any.sa_family = AF_UNIX;
+    return local;
 }
 
 /* The endpoint whose address the client connected to; the socket's own, which is the last, if no other. */
@@ -213,8 +253,14 @@ void
 session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size)
 {
     struct shard *shard = acceptor->shard;
+    if (!take_place(acceptor)) {
+        shard->worker->counter[COUNTER_limited]++;
+        close(fd);
+        return;
+    }
     struct session *s = slab_take(&shard->sessions);
     if (!s) {
+        give_place(&(struct session){.shard = shard, .listener = acceptor->listener});
         refuse(shard, fd);
         return;
     }
@@ -230,8 +276,7 @@ session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address,
     s->timer.data = s;
     link_session(s);
     shard->worker->counter[COUNTER_accepted]++;
-    if (s->server->flags & SERVER_TCP_NODELAY && !acceptor->nodelay)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && !acceptor->nodelay;
     say_connected(s);
     if (s->server->proxy)
         proxy_start(s);
@@ -248,8 +293,11 @@ session_end(struct session *s, enum close reason)
     worker->counter[COUNTER_client_bytes] += s->client.received;
     worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
     balance_release(s, false);
+    rate_close(s, &s->upstream);
+    rate_close(s, &s->client);
     side_close(s, &s->upstream);
     side_close(s, &s->client);
+    give_place(s);
     ev_timer_stop(worker->loop, &s->timer);
     if (s->tried)
         slab_give(&shard->tried, s->tried);

@@ -6,8 +6,12 @@
 #include "spcd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { SEGMENT_SURE = 512 }; /* bytes that are one segment on any path */
 
 void
 side_open(struct session *s, struct side *side, int fd, void (*callback)(struct ev_loop *, ev_io *, int))
@@ -31,17 +35,20 @@ side_watch(struct session *s, struct side *side, int events)
 }
 
 static void
-give_buffer(struct session *s, struct side *side)
+give_back(struct session *s, struct side *side)
 {
     if (side->buffer)
         slab_give(&s->shard->buffers, side->buffer);
+    if (side->pipe)
+        pipe_give(&s->shard->worker->pipes, side->pipe);
     side->buffer = NULL;
+    side->pipe = NULL;
 }
 
 void
 side_close(struct session *s, struct side *side)
 {
-    give_buffer(s, side);
+    give_back(s, side);
     if (side->io.fd < 0)
         return;
     ev_io_stop(s->shard->worker->loop, &side->io);
@@ -49,10 +56,22 @@ side_close(struct session *s, struct side *side)
     side->io.fd = -1;
 }
 
+/* The first small segment goes out at once with or without TCP_NODELAY, and many connections send no more:
+ * so the call is made before the second. */
+static void
+set_nodelay(struct side *side, size_t size)
+{
+    if (!side->nodelay_due || (side->sent == 0 && size <= SEGMENT_SURE))
+        return;
+    side->nodelay_due = false;
+    setsockopt(side->io.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+}
+
 /* How much of it the kernel took: less than size if it is full; -1 if writing failed. */
 static ssize_t
 send_some(struct side *side, const u8 *data, size_t size)
 {
+    set_nodelay(side, size);
     for (;;) {
         ssize_t sent = send(side->io.fd, data, size, MSG_NOSIGNAL);
         if (sent >= 0) {
@@ -67,7 +86,25 @@ send_some(struct side *side, const u8 *data, size_t size)
 }
 
 static enum flush
-flush(struct session *s, struct side *side)
+flush_pipe(struct session *s, struct side *side)
+{
+    set_nodelay(side, side->pipe->filled);
+    while (side->pipe->filled > 0) {
+        ssize_t sent = splice(side->pipe->out, NULL, side->io.fd, NULL, side->pipe->filled,
+                              SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return errno == EAGAIN ? FLUSH_WAIT : FLUSH_FAILED;
+        side->sent += (u64)sent;
+        side->pipe->filled -= (u32)sent;
+    }
+    give_back(s, side);
+    return FLUSH_DONE;
+}
+
+static enum flush
+flush_buffer(struct session *s, struct side *side)
 {
     ssize_t sent = send_some(side, side->buffer + side->at, side->end - side->at);
     if (sent < 0)
@@ -75,15 +112,19 @@ flush(struct session *s, struct side *side)
     side->at += (u32)sent;
     if (side->at < side->end)
         return FLUSH_WAIT;
-    give_buffer(s, side);
+    give_back(s, side);
     return FLUSH_DONE;
+}
+
+enum flush
+side_flush(struct session *s, struct side *side)
+{
+    return side->pipe ? flush_pipe(s, side) : side->buffer ? flush_buffer(s, side) : FLUSH_DONE;
 }
 
 enum flush
 side_write(struct session *s, struct side *side, const u8 *data, size_t size)
 {
-    if (side->buffer)
-        return flush(s, side);
     ssize_t sent = size ? send_some(side, data, size) : 0;
     if (sent < 0)
         return FLUSH_FAILED;
@@ -95,4 +136,11 @@ side_write(struct session *s, struct side *side, const u8 *data, size_t size)
     side->end = (u32)(size - (size_t)sent);
     memcpy(side->buffer, data + sent, side->end);
     return FLUSH_WAIT;
+}
+
+enum flush
+side_splice(struct session *s, struct side *side, struct pipe *pipe)
+{
+    side->pipe = pipe;
+    return flush_pipe(s, side);
 }

@@ -9,6 +9,9 @@
 bool
 slab_open(struct slab *slab, size_t size, u32 count)
 {
+    *slab = (struct slab){0};
+    if (count == 0)
+        return true;
     size = (size + 15) & ~(size_t)15;
     void *base = mmap(NULL, size * count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)

@@ -76,6 +76,29 @@ void slab_close(struct slab *slab);
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *piece);
 
+/* ---- pipe.c: for bulk that is not copied ---- */
+
+enum { PIPE_COUNT = 64, PIPE_SIZE = 1 << 20 };
+
+struct pipe {
+    struct pipe *next;
+    int in, out;
+    u32 filled; /* bytes in it */
+    bool open;
+};
+
+struct pipe_pool {
+    struct pipe pipe[PIPE_COUNT];
+    struct pipe *free;
+};
+
+void pipe_pool_open(struct pipe_pool *pool);
+void pipe_pool_close(struct pipe_pool *pool);
+
+/* An empty pipe, NULL if there is none. */
+struct pipe *pipe_take(struct pipe_pool *pool);
+void pipe_give(struct pipe_pool *pool, struct pipe *pipe);
+
 /* ---- log.c: error_log ---- */
 
 enum { LOG_LINE = 2048 }; /* nginx's limit for a line */
@@ -278,6 +301,7 @@ struct generation {
     struct shard **shard;        /* one for each worker */
     atomic_uint accepting;       /* shards that still watch their listeners */
     atomic_uint alive;           /* shards that are not over */
+    atomic_uint *listener_count; /* sessions of each listener that has max_conns */
 };
 
 /* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. NULL: logged why. */
@@ -307,7 +331,7 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried;
+    struct slab sessions, buffers, tried, throttles;
     struct peer *peer;         /* one for each of the generation's targets */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
@@ -323,6 +347,7 @@ struct worker {
     struct ev_loop *loop;
     ev_async wake;
     ev_timer accept_pause;    /* after EMFILE */
+    struct pipe_pool pipes;
     struct shard *shard;      /* takes new sessions; NULL when draining */
     struct session *first;    /* all sessions, of every generation */
     u32 fd_reserved;
@@ -358,12 +383,18 @@ void listen_stop(struct shard *shard);
 struct side {
     ev_io io; /* io.fd: the socket, -1 for none */
     u64 received, sent;
-    u8 *buffer; /* from the slab while something waits */
+    u8 *buffer;        /* what waits: bytes at to end of it, from the slab */
+    struct pipe *pipe; /* or what is in this pipe; never both */
     u32 at, end;
+    u32 streak;        /* bytes copied since the last trickle: many of them are bulk, and spliced */
+    struct throttle *throttle; /* of what is read from it; NULL: no limit */
+    double active;     /* when something was last read from it */
     bool eof;
+    bool shut;         /* we have sent our FIN */
+    bool nodelay_due; /* TCP_NODELAY is wanted and not set yet */
 };
 
-enum phase { PHASE_CONNECT, PHASE_RELAY, PHASE_RETURN };
+enum phase { PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_RETURN };
 
 struct session {
     struct shard *shard;
@@ -378,7 +409,7 @@ struct session {
     double due;     /* when the timer is meant to fire */
     double armed;   /* when it will: never later */
     double timeout; /* seconds from the last activity; while relaying */
-    double started; /* of the first try */
+    double started; /* when the first connection to an upstream was begun */
     u64 number;     /* nginx's *N */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
@@ -388,8 +419,17 @@ struct session {
     union client_address address;
 };
 
+static inline const struct blob_proxy *
+session_proxy(const struct session *session)
+{
+    return &session->shard->blob->proxy[session->server->proxy];
+}
+
 /* nginx's $connection: one sequence for both sides of all workers. */
 u64 session_number(void);
+
+/* The address of ours that the client connected to. */
+union client_address session_local_address(const struct session *session);
 
 /* Begin a session on the accepted socket fd, or refuse it: fd is taken either way. */
 void session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size);
@@ -400,6 +440,9 @@ void session_end(struct session *session, enum close reason);
 /* Let the timer fire in so many seconds, unless session_touch() comes in between. */
 void session_timer(struct session *session, double seconds);
 void session_touch(struct session *session);
+
+/* Let the timer look no later than in so many seconds; what it then finds decides. */
+void session_arm(struct session *session, double seconds);
 
 /* Where this session's lines go. */
 const struct logger *session_logger(const struct session *session);
@@ -417,18 +460,57 @@ enum level session_error_level(const struct session *session, const struct side 
 
 enum flush { FLUSH_DONE, FLUSH_WAIT, FLUSH_FAILED };
 
-/* Write what waits, then data; keep what does not go in a buffer. FAILED: errno says why. */
+/* Write what waits. FAILED: errno says why. */
+enum flush side_flush(struct session *session, struct side *side);
+
+/* Write data when nothing waits; what does not go is kept in a buffer. */
 enum flush side_write(struct session *session, struct side *side, const u8 *data, size_t size);
+
+/* Write what is in the pipe when nothing waits; the pipe is taken. */
+enum flush side_splice(struct session *session, struct side *side, struct pipe *pipe);
+
+static inline bool
+side_waits(const struct side *side)
+{
+    return side->buffer || side->pipe;
+}
 
 /* Watch for exactly these events, EV_READ and EV_WRITE; 0 for none. */
 void side_watch(struct session *session, struct side *side, int events);
 void side_open(struct session *session, struct side *side, int fd, void (*callback)(struct ev_loop *, ev_io *, int));
 void side_close(struct session *session, struct side *side);
 
+/* ---- rate.c: how fast a side may be read ---- */
+
+extern const size_t rate_record_size;
+
+/* Limit reading from side to rate bytes a second, 0 for no limit; again is called when it may be read again. */
+void rate_open(struct session *session, struct side *side, u64 rate, void (*again)(struct ev_loop *, ev_timer *, int));
+void rate_close(struct session *session, struct side *side);
+
+/* Bytes that may be read now. 0: the timer runs. */
+u64 rate_allowance(struct session *session, struct side *side);
+void rate_spend(struct side *side, u64 bytes);
+bool rate_waits(const struct side *side);
+
+/* The side that the timer has set free. */
+struct side *rate_side(struct session *session, const ev_timer *timer);
+
+/* ---- outgoing.c: the socket towards an upstream ---- */
+
+/* A socket of this family with the options and the local address that proxy asks for. -1: it was logged. */
+int outgoing_open(const struct session *session, const struct blob_proxy *proxy, int family);
+
+/* ---- preamble.c: the PROXY protocol ---- */
+
+/* Write the header that the proxy asks for; its size in bytes, 0 if it does not fit. */
+size_t preamble_write(const struct session *session, u8 *data, size_t size);
+
 /* ---- proxy.c: connect, next upstream; return ---- */
 
 void proxy_start(struct session *session);
 void proxy_timeout(struct session *session);
+void proxy_pause_over(struct session *session);
 void return_start(struct session *session);
 void return_timeout(struct session *session);
 
@@ -444,6 +526,9 @@ void balance_release(struct session *session, bool failed);
 
 void relay_start(struct session *session);
 void relay_timeout(struct session *session);
+
+/* When the first of the relay's time limits is reached, as things are now. */
+double relay_due(const struct session *session);
 
 /* ---- expr.c: run the ops ---- */
 

@@ -9,14 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,6 +85,25 @@ supervisor_remove_pid(const struct surroundings *s)
         unlink(pid_path(s));
 }
 
+/* What the server keeps of root's power: nothing, or what binding to a client's address takes. */
+static bool
+keeps_net_raw(const struct blob *blob)
+{
+    for (u32 i = 1; i < blob->proxy_count; i++)
+        if (blob->proxy[i].flags & PROXY_TRANSPARENT || blob->proxy[i].mark)
+            return true;
+    return false;
+}
+
+static bool
+take_net_raw(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+    data[0].effective = data[0].permitted = 1u << CAP_NET_RAW;
+    return syscall(SYS_capset, &header, data) == 0;
+}
+
 void
 supervisor_drop_privilege(const struct surroundings *s, const struct logger *logger)
 {
@@ -100,8 +122,13 @@ supervisor_drop_privilege(const struct surroundings *s, const struct logger *log
     if (!named && group[0])
         die("group \"%s\" is not known here", group);
     gid_t gid = named ? named->gr_gid : entry->pw_gid;
+    bool raw = keeps_net_raw(blob);
+    if (raw)
+        prctl(PR_SET_KEEPCAPS, 1);
     if (setgid(gid) != 0 || initgroups(user, gid) != 0 || setuid(entry->pw_uid) != 0)
         die("becoming user \"%s\": %s", user, strerror(errno));
+    if (raw && !take_net_raw())
+        die("keeping CAP_NET_RAW for proxy_bind: %s", strerror(errno));
 }
 
 /* ---- before the first server ---- */

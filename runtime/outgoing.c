@@ -1,0 +1,161 @@
+/*
+ * The socket towards an upstream: its options, and the address it is bound to.
+ */
+#include "spcd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool
+set(int fd, int level, int option, u32 value)
+{
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/* ---- proxy_bind ---- */
+
+/* "1.2.3.4", "1.2.3.4:80", "::1", "[::1]:80": what proxy_bind may be given by a variable. */
+static socklen_t
+parse(char *text, union address *address)
+{
+    memset(address, 0, sizeof *address);
+    char *host = text, *port = strchr(text, ':');
+    if (text[0] == '[') {
+        host = text + 1;
+        port = strchr(host, ']');
+        if (!port)
+            return 0;
+        *port++ = '\0';
+    } else if (port && strchr(port + 1, ':')) {
+        port = NULL; /* IPv6 without brackets, so without a port */
+    }
+    unsigned long number = 0;
+    if (port && *port) {
+        char *end;
+        *port++ = '\0';
+        number = strtoul(port, &end, 10);
+        if (end == port || *end || number > PORT_MAX)
+            return 0;
+    }
+    if (inet_pton(AF_INET, host, &address->ipv4.sin_addr) == 1) {
+        address->ipv4.sin_family = AF_INET;
+        address->ipv4.sin_port = htons((u16)number);
+        return sizeof address->ipv4;
+    }
+    if (inet_pton(AF_INET6, host, &address->ipv6.sin6_addr) == 1) {
+        address->ipv6.sin6_family = AF_INET6;
+        address->ipv6.sin6_port = htons((u16)number);
+        return sizeof address->ipv6;
+    }
+    return 0;
+}
+
+/* The address to bind to; 0 if there is none. What a variable gives and is none is logged and not obeyed, as in
+ * nginx. */
+static socklen_t
+bind_address(const struct session *s, const struct blob_proxy *proxy, union address *address)
+{
+    const struct blob *blob = s->shard->blob;
+    if (proxy->bind)
+        return address_from_blob(blob, &blob->address[proxy->bind], address);
+    if (!proxy->bind_value)
+        return 0;
+    char text[ADDRESS_TEXT], parsed[ADDRESS_TEXT];
+    size_t size = expr_run(s, &blob->expr[proxy->bind_value], (u8 *)text, sizeof text - 1);
+    if (size == 0 || size >= sizeof text)
+        return 0;
+    text[size] = '\0';
+    memcpy(parsed, text, size + 1);
+    socklen_t length = parse(parsed, address);
+    if (!length)
+        session_log(s, LEVEL_ERROR, 0, "invalid local address \"%s\"", text);
+    return length;
+}
+
+static bool
+set_transparent(int fd, int family)
+{
+    return family == AF_INET6 ? set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1) : set(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+}
+
+static bool
+bind_socket(const struct session *s, const struct blob_proxy *proxy, int fd)
+{
+    union address address;
+    char text[ADDRESS_TEXT];
+    socklen_t size = bind_address(s, proxy, &address);
+    if (!size)
+        return true;
+    if (proxy->flags & PROXY_TRANSPARENT && !set_transparent(fd, address.any.sa_family)) {
+        session_log(s, LEVEL_ALERT, errno, "setsockopt(IP_TRANSPARENT) failed");
+        return false;
+    }
+    if (address_port(&address.any) == 0) /* the port is chosen at connect(): one each for every destination */
+        set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    else
+        set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (bind(fd, &address.any, size) == 0)
+        return true;
+    address_print(&address.any, true, text);
+    session_log(s, LEVEL_CRIT, errno, "bind(%s) failed", text);
+    return false;
+}
+
+/* ---- options ---- */
+
+static void
+set_keepalive(const struct blob_proxy *proxy, int fd)
+{
+    if (!(proxy->flags & PROXY_KEEPALIVE))
+        return;
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (proxy->keepalive_idle_s)
+        set(fd, IPPROTO_TCP, TCP_KEEPIDLE, proxy->keepalive_idle_s);
+    if (proxy->keepalive_interval_s)
+        set(fd, IPPROTO_TCP, TCP_KEEPINTVL, proxy->keepalive_interval_s);
+    if (proxy->keepalive_count)
+        set(fd, IPPROTO_TCP, TCP_KEEPCNT, proxy->keepalive_count);
+}
+
+/* What routes the connection must be obeyed, or it would leave by the wrong way. */
+static bool
+set_route(const struct session *s, const struct blob_proxy *proxy, int fd)
+{
+    const char *device = blob_string(s->shard->blob, proxy->device);
+    if (proxy->mark && !set(fd, SOL_SOCKET, SO_MARK, proxy->mark)) {
+        session_log(s, LEVEL_ALERT, errno, "setsockopt(SO_MARK) failed");
+        return false;
+    }
+    if (device[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) != 0) {
+        session_log(s, LEVEL_ALERT, errno, "setsockopt(SO_BINDTODEVICE, \"%s\") failed", device);
+        return false;
+    }
+    return true;
+}
+
+int
+outgoing_open(const struct session *s, const struct blob_proxy *proxy, int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        session_log(s, LEVEL_ALERT, errno, "socket() failed");
+        return -1;
+    }
+    if (proxy->rcvbuf)
+        set(fd, SOL_SOCKET, SO_RCVBUF, proxy->rcvbuf);
+    if (proxy->sndbuf)
+        set(fd, SOL_SOCKET, SO_SNDBUF, proxy->sndbuf);
+    if (family == AF_UNIX)
+        return fd;
+    if (proxy->user_timeout_ms)
+        set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, proxy->user_timeout_ms);
+    set_keepalive(proxy, fd);
+    if (set_route(s, proxy, fd) && bind_socket(s, proxy, fd))
+        return fd;
+    close(fd);
+    return -1;
+}

@@ -1,0 +1,162 @@
+/*
+ * The PROXY protocol header: what a proxy says of its client before the client's own bytes.
+ * https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, sections 2.1 (text, v1) and 2.2 (binary, v2).
+ */
+#include "spcd.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    V2_PROXY = 0x21, /* version 2, command PROXY */
+    V2_UNSPEC = 0x00,
+    V2_TCP4 = 0x11,
+    V2_TCP6 = 0x21,
+    V2_UNIX_STREAM = 0x31,
+    V2_UNIX_SIZE = 216, /* two paths of 108 bytes */
+    TLV_CRC32C = 0x03,
+};
+
+static const u8 v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
+
+/* What is written, and where; at beyond size means that it did not fit. */
+struct header {
+    u8 *data;
+    size_t size, at;
+};
+
+static void
+put(struct header *header, const void *data, size_t size)
+{
+    if (header->at + size <= header->size)
+        memcpy(header->data + header->at, data, size);
+    header->at += size;
+}
+
+static void
+put_u8(struct header *header, u8 value)
+{
+    put(header, &value, sizeof value);
+}
+
+static void
+put_u16(struct header *header, u16 value)
+{
+    value = htons(value);
+    put(header, &value, sizeof value);
+}
+
+/* ---- version 1 ---- */
+
+static void
+write_v1(struct header *header, const union client_address *client, const union client_address *local)
+{
+    char text[ADDRESS_TEXT * 2 + 64], from[ADDRESS_TEXT], to[ADDRESS_TEXT];
+    int length = snprintf(text, sizeof text, "PROXY UNKNOWN\r\n");
+    if (client->any.sa_family != AF_UNIX && client->any.sa_family == local->any.sa_family) {
+        address_print(&client->any, false, from);
+        address_print(&local->any, false, to);
+        length = snprintf(text, sizeof text, "PROXY %s %s %s %u %u\r\n",
+                          client->any.sa_family == AF_INET ? "TCP4" : "TCP6", from, to,
+                          address_port(&client->any), address_port(&local->any));
+    }
+    put(header, text, (size_t)length);
+}
+
+/* ---- version 2 ---- */
+
+static void
+put_addresses(struct header *header, const union client_address *client, const union client_address *local)
+{
+    static const u8 zero[V2_UNIX_SIZE];
+    if (client->any.sa_family != local->any.sa_family) {
+        put_u8(header, V2_UNSPEC);
+        put_u16(header, 0);
+    } else if (client->any.sa_family == AF_INET) {
+        put_u8(header, V2_TCP4);
+        put_u16(header, 0);
+        put(header, &client->ipv4.sin_addr, sizeof client->ipv4.sin_addr);
+        put(header, &local->ipv4.sin_addr, sizeof local->ipv4.sin_addr);
+        put(header, &client->ipv4.sin_port, sizeof client->ipv4.sin_port);
+        put(header, &local->ipv4.sin_port, sizeof local->ipv4.sin_port);
+    } else if (client->any.sa_family == AF_INET6) {
+        put_u8(header, V2_TCP6);
+        put_u16(header, 0);
+        put(header, &client->ipv6.sin6_addr, sizeof client->ipv6.sin6_addr);
+        put(header, &local->ipv6.sin6_addr, sizeof local->ipv6.sin6_addr);
+        put(header, &client->ipv6.sin6_port, sizeof client->ipv6.sin6_port);
+        put(header, &local->ipv6.sin6_port, sizeof local->ipv6.sin6_port);
+    } else {
+        put_u8(header, V2_UNIX_STREAM);
+        put_u16(header, 0);
+        put(header, zero, V2_UNIX_SIZE);
+    }
+}
+
+static void
+put_tlv(struct header *header, const struct session *s, const struct blob_tlv *tlv)
+{
+    size_t start = header->at;
+    put_u8(header, (u8)tlv->type);
+    put_u16(header, 0);
+    size_t room = header->at < header->size ? header->size - header->at : 0;
+    size_t size = expr_run(s, &s->shard->blob->expr[tlv->value], header->data + header->size - room, room);
+    header->at += size;
+    if (header->at > header->size || size > UINT16_MAX)
+        return;
+    u16 length = htons((u16)size);
+    memcpy(header->data + start + 1, &length, sizeof length);
+}
+
+/* CRC-32C (Castagnoli), bit by bit: a header is short and sent once a connection. */
+static u32
+crc32c(const u8 *data, size_t size)
+{
+    u32 crc = UINT32_MAX;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+    }
+    return ~crc;
+}
+
+static void
+write_v2(struct header *header, const struct session *s, const struct blob_proxy *proxy,
+         const union client_address *client, const union client_address *local)
+{
+    const size_t length_at = sizeof v2_signature + 2, body_at = length_at + 2;
+    put(header, v2_signature, sizeof v2_signature);
+    put_u8(header, V2_PROXY);
+    put_addresses(header, client, local);
+    for (u32 i = 0; i < proxy->tlv_count; i++)
+        put_tlv(header, s, &s->shard->blob->tlv[proxy->tlv + i]);
+    size_t crc_at = header->at + 3;
+    if (proxy->flags & PROXY_PROTOCOL_CRC32C) {
+        put_u8(header, TLV_CRC32C);
+        put_u16(header, sizeof(u32));
+        put(header, &(u32){0}, sizeof(u32));
+    }
+    if (header->at > header->size || header->at - body_at > UINT16_MAX)
+        return;
+    u16 length = htons((u16)(header->at - body_at));
+    memcpy(header->data + length_at, &length, sizeof length);
+    if (proxy->flags & PROXY_PROTOCOL_CRC32C) {
+        u32 crc = htonl(crc32c(header->data, header->at));
+        memcpy(header->data + crc_at, &crc, sizeof crc);
+    }
+}
+
+size_t
+preamble_write(const struct session *s, u8 *data, size_t size)
+{
+    struct header header = {data, size, 0};
+    const struct blob_proxy *proxy = session_proxy(s);
+    union client_address local = session_local_address(s);
+    if (proxy->flags & PROXY_PROTOCOL_V2)
+        write_v2(&header, s, proxy, &s->address, &local);
+    else
+        write_v1(&header, &s->address, &local);
+    return header.at > size || header.at > UINT16_MAX ? 0 : header.at;
+}
