@@ -38,7 +38,7 @@ Settings
     set lines unordered                                 log lines without session numbers, sorted
     mask REGEX                                          what matches in a log line is shown as ~
 
-Addresses: in configurations @NAME is the address, @NAME.port its port, @dir the scenario's own folder
+Addresses: @NAME is the address, @NAME.port its port, @dir the scenario's own folder, in configurations and in texts
     listen NAME [ipv6|unix|any|ports N]                 any: the port alone, all addresses; ports N: a range, NAME.0 ...
     origin NAME [ipv6|unix|any] [off|full] [says TEXT]  off: nobody listens; full: never accepts, backlog full;
                                                         says: takes everyone by itself, sends TEXT and closes
@@ -81,7 +81,7 @@ import re
 
 KINDS = ("nginx", "spcd")
 HEAD = re.compile(r"^(?:(nginx|spcd) )?(main|stream|config|file|log)(?: (\S+))?:$")
-WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
+WORD = re.compile(r'"(?:[^"\\]|\\.)*"\S*|\S+')
 RANGE = re.compile(r"\[(\d+)-(\d+)\]")
 ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "0": b"\0", '"': b'"', "\\": b"\\"}
 
