@@ -73,5 +73,6 @@ def normalise(entries, names, masks=(), ordered=True):
         line = f"[{entry.level}] {number}{names.apply(entry.text)}"
         for mask in masks:
             line = mask.sub("~", line)
-        lines.append(line)
+        if entry.session or line not in lines:  # how often a process says something is a matter of timing
+            lines.append(line)
     return lines if ordered else sorted(lines)

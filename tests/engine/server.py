@@ -13,8 +13,7 @@ NGINX = "/usr/sbin/nginx"
 STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 PR_SET_PDEATHSIG = 1
-# What the log says once new connections get the new configuration and only that one, and when it was refused.
-RELOADED = {"nginx": "gracefully shutting down", "spcd": "reconfigured"}
+SETTLE = 0.1  # seconds from the mapping of a blob until the workers have it
 
 
 def die_with_parent():
@@ -96,11 +95,28 @@ class Server:
             raise Failure(f"spcc refuses the new configuration:\n{self.complaint}")
         if not accepted:
             self.spoil()
-        said = "[emerg]" if in_vain else RELOADED[self.kind]
+        if in_vain:
+            self.reload_and_wait_for("[emerg]")
+        elif self.kind == "nginx":
+            self.reload_and_wait_for("gracefully shutting down")  # the old worker: from now on it accepts nobody
+        else:
+            self.reload_and_wait_for("reconfiguring")
+            if not self.wait(self.blob_is_mapped):
+                raise Failure("the new blob is not mapped")
+            time.sleep(SETTLE)
+
+    def reload_and_wait_for(self, said):
         before = self.read("error.log").count(said)
         self.signal("HUP")
         if not self.wait(lambda: self.read("error.log").count(said) > before):
             raise Failure(f'no "{said}" in the log after HUP')
+
+    def blob_is_mapped(self):
+        """Has the serving process mapped the file that now stands at the blob's path?"""
+        inode = f" {os.stat(self.blob).st_ino} "
+        pid = self.process.pid
+        children = self.read(f"/proc/{pid}/task/{pid}/children").split()
+        return all(inode in re.sub(r"\s+", " ", self.read(f"/proc/{one}/maps")) for one in children or [pid])
 
     def end(self):
         """Let it drain; if it cannot, end it fast. Its exit status must be 0 and stderr free of reports."""

@@ -44,7 +44,7 @@ Addresses: @NAME is the address, @NAME.port its port, @dir the scenario's own fo
                                                         says: takes everyone by itself, sends TEXT and closes
 Blocks (indented lines under a head that ends with a colon)
     main:  stream:  stream NAME:  config:  config NAME:  file PATH:       config: a whole file instead of main and stream
-    log:  log FILE:                                     expected session lines (level notice and up also without session)
+    log:  log FILE:                                     expected lines: of sessions all, of processes those from warn up, once
 A head or a step may be meant for one server: "nginx log:", "spcd: c receives end". Such a scenario says differs.
 Without a log block, a line of level warn or graver is a failure.
 

@@ -272,6 +272,7 @@ class Wire:
 
     def finish(self):
         """End what is still open: clients first, then origins once they know, so that every run ends alike."""
+        # Connections that nobody accepted go with the listening sockets.
         still = [one for one in self.connections.values() if one.sock.fileno() >= 0]
         for one in still:
             if one.client:
@@ -283,5 +284,4 @@ class Wire:
                 poll.poll(1000)
                 one.sock.close()
         for origin in self.origins.values():
-            while sock := origin.accept():
-                sock.close()
+            origin.sock.close()
