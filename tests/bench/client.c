@@ -21,6 +21,7 @@ enum {
 
 struct link {
     int fd;                     /* -1: not in use */
+    bool idle;                  /* paced: it waits for its next unit */
     bool sent;                  /* the message has been sent */
     u64 begun_ns;               /* the unit under way: connection or round trip */
     u64 got_bytes;
@@ -39,6 +40,7 @@ struct client {
     u16 port;
     u64 unit_count, begun_count, done_count, failed_count;
     u64 begun_ns, stop_ns, ended_ns;
+    u64 every_ns, next_ns;      /* paced: a unit begins so often, on a link that has none; 0: at once */
     struct request request;     /* bulk */
     struct link *links;
     size_t link_count, links_used, in_use;
@@ -171,6 +173,13 @@ unit_done(struct client *client, struct link *link)
     client->done_count++;
 }
 
+static void
+unit_begin(struct client *client, struct link *link)
+{
+    client->begun_count++;
+    *link = (struct link){ .fd = link->fd, .begun_ns = now_ns() };
+}
+
 /* What comes after a unit: another on this link, on a new one, or nothing. */
 static void
 next_unit(struct client *client, struct link *link, enum outcome outcome)
@@ -180,15 +189,13 @@ next_unit(struct client *client, struct link *link, enum outcome outcome)
             link_open(client, &client->links[client->links_used++]);
         return;
     }
-    if (outcome == DONE && client->keeps_links && may_begin(client)) {
-        client->begun_count++;
-        *link = (struct link){ .fd = link->fd, .begun_ns = now_ns() };
-        return;
-    }
-    if (outcome == DONE && client->parts_late)
-        return;
-    link_close(client, link);
-    if (may_begin(client))
+    link->idle = true;
+    bool at_once = client->every_ns == 0 && may_begin(client);
+    if (outcome == DONE && client->keeps_links && at_once)
+        unit_begin(client, link);
+    else if (outcome == FAILED || !client->parts_late)
+        link_close(client, link);
+    if (link->fd < 0 && at_once)
         link_open(client, link);
 }
 
@@ -197,7 +204,7 @@ link_ready(struct client *client, struct link *link)
 {
     enum outcome outcome = GOES_ON;
     bool again = true;
-    while (again && link->fd >= 0 && (outcome = client->work(client, link)) != GOES_ON) {
+    while (again && link->fd >= 0 && !link->idle && (outcome = client->work(client, link)) != GOES_ON) {
         u64 begun_count = client->begun_count;
         if (outcome == DONE)
             unit_done(client, link);
@@ -208,18 +215,42 @@ link_ready(struct client *client, struct link *link)
     }
 }
 
+/* Paced: begins at most one unit, when its time has come and a link is idle. */
+static void
+begin_paced(struct client *client)
+{
+    u64 now = now_ns();
+    if (client->every_ns == 0 || now < client->next_ns || !may_begin(client))
+        return;
+    for (size_t i = 0; i < client->links_used; i++) {
+        struct link *link = &client->links[i];
+        if (!link->idle)
+            continue;
+        client->next_ns = now + client->every_ns;
+        if (link->fd < 0) {
+            link_open(client, link);
+        } else {
+            unit_begin(client, link);
+            link_ready(client, link);
+        }
+        return;
+    }
+}
+
 static void
 client_run(struct client *client, size_t at_once)
 {
     struct epoll_event events[EVENT_COUNT];
     for (; client->links_used < at_once && may_begin(client); client->links_used++)
         link_open(client, &client->links[client->links_used]);
-    while (client->done_count + client->failed_count < client->begun_count) {
+    while (client->done_count + client->failed_count < client->begun_count
+           || (client->every_ns > 0 && may_begin(client))) {
         if (now_ns() > client->stop_ns + GRACE_SECONDS * 1000000000ull)
             break;
-        int count = epoll_wait(client->epoll_fd, events, EVENT_COUNT, 100);
+        int count = epoll_wait(client->epoll_fd, events, EVENT_COUNT, client->every_ns > 0 ? 1 : 100);
         for (int i = 0; i < count; i++)
             link_ready(client, events[i].data.ptr);
+        begin_paced(client);
     }
     client->ended_ns = now_ns();
     client->failed_count = client->begun_count - client->done_count;
@@ -292,9 +323,9 @@ exchange_client(char **argv)
 int
 short_main(int argc, char **argv)
 {
-    (void)argc;
     struct client client = exchange_client(argv);
     client.server_closes = strcmp(argv[4], "server") == 0;
+    client.every_ns = argc > 5 ? number(argv[5], 1000) * 1000000u : 0;
     gate(&client);
     client_run(&client, client.link_count);
     report(&client);
@@ -305,7 +336,6 @@ short_main(int argc, char **argv)
 int
 ping_main(int argc, char **argv)
 {
-    (void)argc;
     struct client client = exchange_client(argv);
     u64 unit_count = client.unit_count;
     client.holds_links = true;
@@ -321,8 +351,9 @@ ping_main(int argc, char **argv)
     client.begun_count = client.done_count = client.failed_count = 0;
     client.sample_count = 0;
     client.worst_ns = 0;
+    client.every_ns = argc > 4 ? number(argv[4], 1000) * 1000000u : 0;
     for (size_t i = 0; i < client.link_count; i++)
-        if (client.links[i].fd >= 0 && may_begin(&client)) {
+        if (client.links[i].fd >= 0) {
             next_unit(&client, &client.links[i], DONE);
             link_ready(&client, &client.links[i]);
         }
