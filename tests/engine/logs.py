@@ -35,6 +35,7 @@ class Names:
     def __init__(self, folder):
         self.folder = folder
         self.exact, self.ports, self.paths = {}, {}, {}
+        self.proxy = {}  # our ends of upstream connections: the kernel gives a client the same port now and then
 
     def add_address(self, address):
         if address.path:
@@ -48,7 +49,8 @@ class Names:
         if sock.family == socket.AF_UNIX:
             return
         host, port = (sock.getpeername() if peer else sock.getsockname())[:2]
-        self.exact[f"[{host}]:{port}" if ":" in host else f"{host}:{port}"] = f"<{name}>"
+        known = self.proxy if peer else self.exact
+        known[f"[{host}]:{port}" if ":" in host else f"{host}:{port}"] = f"<{name}>"
 
     def apply(self, text):
         for path, name in sorted(self.paths.items(), key=lambda one: -len(one[0])):
@@ -56,8 +58,9 @@ class Names:
         return ADDRESS.sub(self.of_match, text).replace(self.folder, "<dir>")
 
     def of_match(self, found):
-        if found[0] in self.exact:
-            return self.exact[found[0]]
+        known = self.proxy if found.string.endswith("proxy ", 0, found.start()) else self.exact
+        if found[0] in known:
+            return known[found[0]]
         if found[2] in self.ports:
             return f"{found[1]}:<{self.ports[found[2]]}.port>"
         return f"{found[1]}:*"
