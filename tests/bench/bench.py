@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 
 from cases import CASES                                                              # noqa: E402
 from processes import LOAD_CPU, on_cpu, stop_all                                     # noqa: E402
-from proxies import LOAD_PROGRAM, proxies, runs_in                                   # noqa: E402
+from proxies import LOAD_PROGRAM, ROOT, proxies, runs_in                             # noqa: E402
 from report import report_markdown, report_text                                      # noqa: E402
 from runs import RUNS, breakdown, callgrind, trace                                   # noqa: E402
 
@@ -35,14 +35,14 @@ class Bench:
         self.where = tempfile.mkdtemp(prefix="spcd-bench-")
         atexit.register(shutil.rmtree, self.where, True)
         self.load_program = build_load()
-        self.proxies = {name: proxy for name, proxy in proxies().items() if self.wanted(proxy)}
+        self.proxies = {name: proxy for name, proxy in proxies(options.build).items() if self.wanted(proxy)}
         self.results = collections.defaultdict(lambda: collections.defaultdict(list))
         self.remarks = []
         self.traces, self.breakdowns, self.instructions = {}, {}, {}
         self.descriptors = raise_descriptors(65536)
         self.has_perf = perf_counts()
         if not self.has_perf:
-            self.remark("perf cannot count system calls here; only the case 'trace' does, with strace, which slows what it counts")
+            self.remark("perf cannot count system calls here; only the case 'trace' does, with strace")
 
     def wanted(self, proxy):
         if proxy.name not in self.options.proxies and not (
@@ -134,10 +134,11 @@ def perf_counts():
 def options_read():
     extra = "trace, callgrind"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     epilog=f"Cases: {', '.join(CASES)}, {extra}. CASE may be a pattern such as 'ping-*'.")
+                                     epilog=f"Cases: {', '.join(CASES)}, {extra}. CASE may be a pattern: 'ping-*'.")
     parser.add_argument("--quick", action="store_true", help="small numbers, one round: a look, not a measurement")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases only; callgrind runs only when named")
     parser.add_argument("--proxies", default="spcd,nginx,haproxy,floor", type=lambda text: text.split(","))
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where spcc and spcd are")
     parser.add_argument("--rounds", type=int, help="default 5, with --quick 1")
     parser.add_argument("--markdown", metavar="FILE", help="write the report there too")
     options = parser.parse_args()
@@ -152,7 +153,8 @@ def main():
         else list(CASES) + ([] if options.quick else ["trace"])
     if not chosen:
         sys.exit(f"bench: no such case; there are {', '.join(known)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     atexit.register(stop_all)
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -15)     # on a shared machine, fewer strangers between two measurements

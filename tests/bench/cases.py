@@ -1,7 +1,6 @@
 """What is run, how much of it, what is measured, and the bars of issue 4."""
 import collections
 
-
 Case = collections.namedtuple("Case", "kind origin full quick options", defaults=[{}])
 
 CASES = {

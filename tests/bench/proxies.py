@@ -50,7 +50,9 @@ class Proxy:
 
 
 class Spcd(Proxy):
-    spcc = os.path.join(ROOT, "build", "spcc")
+    @property
+    def spcc(self):
+        return os.path.join(os.path.dirname(self.program), "spcc")
 
     def judge(self, where):
         return [self.spcc, "-o", f"{where}/blob", f"{where}/conf"]
@@ -102,10 +104,10 @@ class Floor(Proxy):
         return [self.program, "floor", mode, *self.ports]
 
 
-def proxies():
+def proxies(build):
     module = f"load_module {NGINX_MODULE};\n" if NGINX_MODULE else ""
     return {proxy.name: proxy for proxy in [
-        Spcd("spcd", os.path.join(ROOT, "build", "spcd"), NGINX_CONF, NGINX_SERVER, {"load_module": ""}),
+        Spcd("spcd", os.path.join(os.path.abspath(build), "spcd"), NGINX_CONF, NGINX_SERVER, {"load_module": ""}),
         Nginx("nginx", "nginx", NGINX_CONF, NGINX_SERVER, {"load_module": module}),
         Haproxy("haproxy", "haproxy", HAPROXY_CONF, HAPROXY_SERVER, {"options": ""}),
         Haproxy("haproxy-splice", "haproxy", HAPROXY_CONF, HAPROXY_SERVER, {"options": "    option splice-auto\n"}),

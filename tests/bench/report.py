@@ -9,7 +9,6 @@ import time
 from cases import BARS, MEASURES
 from proxies import ROOT
 
-
 PEERS = ("nginx", "haproxy", "haproxy-splice")
 MORE_IS_BETTER = ("rate", "gb_rate", "reloads")
 
@@ -104,13 +103,11 @@ def machine(bench):
         model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown")
     load_average = "{:.1f} {:.1f} {:.1f}".format(*os.getloadavg())
     versions = [first_line(command) for command in (["nginx", "-v"], ["haproxy", "-v"], ["gcc", "--version"])]
-    spcd = os.path.join(ROOT, "build", "spcd")
-    commit = first_line(["git", "-C", ROOT, "describe", "--always", "--dirty"])
-    if os.path.exists(spcd):
-        versions.append(f"spcd {commit}")
+    if "spcd" in bench.proxies:
+        versions.append("spcd " + first_line(["git", "-C", ROOT, "describe", "--always", "--dirty"]))
     return [f"{os.cpu_count()} × {model}, Linux {platform.release()}, load average at the end {load_average}",
             "; ".join(filter(None, versions)),
-            f"{time.strftime('%Y-%m-%d')}, {bench.options.rounds} rounds" + (", --quick" if bench.options.quick else "")]
+            f"{time.strftime('%Y-%m-%d')}, rounds: {bench.options.rounds}{', --quick' if bench.options.quick else ''}"]
 
 
 METHOD = """\

@@ -112,8 +112,9 @@ def run_reload(bench, proxy, case, size):
     with Serving(bench, proxy, case.origin, reloadable=True, spare=size) as serving:
         serving.launch()
         count = 100000000
-        loads = [start([bench.load_program, *map(str, arguments)], LOAD_CPU, text=True,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for arguments in (["short", serving.ports[0], count, 16, seconds, "client", 1],
+        loads = [start([bench.load_program, *map(str, arguments)], LOAD_CPU, text=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE)
+                 for arguments in (["short", serving.ports[0], count, 16, seconds, "client", 1],
                                    ["ping", serving.ports[0], count, 8, seconds, 1])]
         time.sleep(0.5)
         took = [reload_once(serving, number, loads[0]) for number in range(1, size + 1)]

@@ -9,7 +9,6 @@ import time
 
 from processes import LOAD_CPU, PROXY_CPU, settle, start, stop
 
-
 NEXT_PORT = [20000]
 
 
