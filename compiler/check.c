@@ -1,0 +1,311 @@
+/*
+ * Nodes against directives.def: does this directive exist, may it stand here, is its ";" where it belongs, does it
+ * stand once, are its arguments right. Includes are opened where they stand. What is known and not supported yet
+ * is refused here, so that nothing is ever accepted and ignored. Blocks worth compiling are gathered in order.
+ */
+#include "spcc.h"
+
+#include <string.h>
+
+#define DIRECTIVE(id, word, ...) [DIRECTIVE_##id] = {.name = word, __VA_ARGS__},
+const struct directive directives[DIRECTIVE_COUNT] = {
+#include "directives.def"
+};
+
+#define PARAMETER(owner, id, word, type, ...) \
+    [PARAMETER_##owner##_##id] = {.of = DIRECTIVE_##owner, .name = word, .kind = type, __VA_ARGS__},
+const struct parameter parameters[PARAMETER_COUNT] = {
+#include "directives.def"
+};
+
+static const struct foreign {
+    const char *name, *whose;
+} foreigners[] = {
+#define FOREIGN(name, whose) {name, whose},
+#include "directives.def"
+};
+
+/* ---- finding ---- */
+
+void
+check_open(struct unit *unit)
+{
+    for (u32 i = DIRECTIVE_COUNT; i-- > 0;) /* backwards: the first row of a name stays */
+        *map_at(&unit->arena, &unit->words, directives[i].name, strlen(directives[i].name)) = i + 1;
+}
+
+const struct directive *
+check_find(const struct unit *unit, const char *name, u32 context)
+{
+    u32 first = map_find(&unit->words, name, strlen(name));
+    if (first == 0)
+        return NULL;
+    for (const struct directive *row = &directives[first - 1]; row < directives + DIRECTIVE_COUNT; row++)
+        if ((row->in & context) != 0 && strcmp(row->name, name) == 0)
+            return row;
+    return &directives[first - 1];
+}
+
+static bool
+is_here(const struct unit *unit, const struct word *word, u32 context)
+{
+    const struct directive *row = check_find(unit, word->text, context);
+    return row != NULL && (row->in & context) != 0;
+}
+
+/* ---- unknown and misplaced ---- */
+
+static const char *
+shown(struct unit *unit, const struct word *word)
+{
+    return show(unit, word->text, word->size);
+}
+
+static void
+say_unknown(struct unit *unit, const struct word *word, u32 context)
+{
+    for (const struct foreign *row = foreigners; row < foreigners + sizeof foreigners / sizeof *foreigners; row++)
+        if (strcmp(row->name, word->text) == 0) {
+            diag(unit, foreign_directive, word->span, shown(unit, word), row->whose);
+            return;
+        }
+    diag(unit, unknown_directive, word->span, shown(unit, word));
+    struct nearest nearest = {.word = word->text};
+    for (u32 i = 0; i < DIRECTIVE_COUNT; i++)
+        if ((directives[i].in & context) != 0)
+            nearest_try(&nearest, directives[i].name);
+    for (u32 i = 0; i < DIRECTIVE_COUNT && nearest.best == NULL; i++)
+        nearest_try(&nearest, directives[i].name);
+    if (nearest.best != NULL)
+        diag_help(unit, "did you mean %s?", nearest.best);
+}
+
+static const struct {
+    u32 context, outer;
+    const char *where;
+} contexts[] = {
+    {IN_MAIN, 0, "at the top of the file"},      {IN_EVENTS, IN_MAIN, "in events {}"},
+    {IN_STREAM, IN_MAIN, "directly in stream {}"}, {IN_SERVER, IN_STREAM, "in server {}"},
+    {IN_UPSTREAM, IN_STREAM, "in upstream {}"},
+};
+
+/* The places of a set of contexts, and by the way the context around one of them. */
+static const char *
+places(struct unit *unit, u32 set, u32 *outer)
+{
+    const char *text = "";
+    for (size_t i = 0; i < sizeof contexts / sizeof *contexts; i++) {
+        if ((set & contexts[i].context) == 0)
+            continue;
+        text = arena_print(&unit->arena, "%s%s%s", text, *text != '\0' ? " or " : "", contexts[i].where);
+        *outer = contexts[i].outer;
+    }
+    return text;
+}
+
+static void
+say_misplaced(struct unit *unit, const struct node *node, const struct directive *row, u32 context)
+{
+    u32 outer, ignored;
+    const char *here = places(unit, context, &outer), *there = places(unit, row->in, &ignored);
+    diag(unit, misplaced, node->word[0].span, shown(unit, &node->word[0]), here);
+    if ((row->in & outer) != 0 && outer != IN_MAIN)
+        diag_help(unit, "it belongs %s: is a \"}\" missing before it?", there);
+    else if (context == IN_MAIN && (row->in & IN_STREAM) != 0)
+        diag_help(unit, "put it in stream { ... }");
+    else
+        diag_help(unit, "it belongs %s", there);
+}
+
+/* ---- a ";" missing at the end of a line ---- */
+
+static bool
+begins_line(const struct unit *unit, const struct word *word, const struct word *before)
+{
+    return source_place(unit, before->span.end).line < source_place(unit, word->span.start).line;
+}
+
+/* May the argument at index be there, although it begins a line and is a directive? */
+static bool
+is_suspect(const struct directive *row, const struct node *node, u32 index)
+{
+    if (row == NULL || (node->block && row->opens == 0))
+        return true;
+    const struct take *take = argument_take(row, node->word_count - 1, index - 1);
+    return take == NULL || take->kind == TAKE_OPTION || take->kind == TAKE_WORD || take->kind == TAKE_LEVEL;
+}
+
+/* If a later line of the statement begins with a directive, a ";" is missing before it: cut it there in two. */
+static void
+split(struct unit *unit, struct node *node, const struct directive *row, u32 context)
+{
+    for (u32 i = 1; i < node->word_count; i++) {
+        const struct word *word = &node->word[i], *before = word - 1;
+        bool may = node->block && (row == NULL || row->opens == 0) ? check_find(unit, word->text, context) != NULL
+                                                                   : is_here(unit, word, context);
+        if (word->quoted || !may || !begins_line(unit, word, before) || !is_suspect(row, node, i))
+            continue;
+        if (row != NULL || i > 1) {
+            diag(unit, no_semicolon, ((struct span){before->span.end, before->span.end + 1}), shown(unit, before));
+            diag_note(unit, word->span, "%s begins here", shown(unit, word));
+        }
+        struct node *rest = arena_take(&unit->arena, sizeof *rest);
+        *rest = *node;
+        rest->word += i;
+        rest->word_count -= i;
+        node->word_count = i;
+        node->block = false;
+        node->first = NULL;
+        node->next = rest;
+        return;
+    }
+}
+
+/* ---- one node ---- */
+
+static void check_block(struct unit *unit, struct node *block, u32 context, struct scope *scope);
+
+/* http {} and mail {} are passed over, but a stream {} in one of them was meant to be served. */
+static void
+check_skipped(struct unit *unit, struct node *node)
+{
+    for (struct node *inside = node->first; inside != NULL; inside = inside->next)
+        if (strcmp(inside->word[0].text, "stream") == 0 && inside->block) {
+            diag(unit, misplaced, inside->word[0].span, "\"stream\"",
+                 arena_print(&unit->arena, "in %s {}", node->row->name));
+            diag_help(unit, "move it out, beside %s {}", node->row->name);
+        }
+}
+
+static void
+check_inside(struct unit *unit, struct node *node)
+{
+    struct scope *scope = node->row->opens == IN_STREAM ? &unit->stream : &unit->here;
+    switch (node->row->opens) {
+    case OPAQUE:
+        if (node->row->support == SUPPORT_NOTED)
+            check_skipped(unit, node);
+        return;
+    case IN_EVENTS:
+        check_block(unit, node, IN_EVENTS, &unit->main);
+        return;
+    default:
+        memset(scope, 0, sizeof *scope);
+        scope->outer = scope == &unit->here ? &unit->stream : &unit->main;
+        check_block(unit, node, node->row->opens, scope);
+    }
+    if (node->row->compile != NULL)
+        *(struct node **)vector_add(&unit->arena, &unit->work, sizeof node) = node;
+}
+
+static void
+check_support(struct unit *unit, struct node *node)
+{
+    const struct directive *row = node->row;
+    if (row->support == SUPPORT_LATER) {
+        diag(unit, not_yet, node->word[0].span, shown(unit, &node->word[0]));
+        node->broken = true;
+    } else if (row->support == SUPPORT_NOTED && !unit->noted[row - directives]) {
+        unit->noted[row - directives] = true; /* once is enough */
+        diag(unit, no_effect, node->word[0].span, shown(unit, &node->word[0]), row->says);
+    }
+}
+
+static bool
+check_shape(struct unit *unit, struct node *node)
+{
+    const struct directive *row = node->row;
+    const char *name = shown(unit, &node->word[0]);
+    if (row->opens != 0 && !node->block)
+        diag(unit, needs_block, node->word[0].span, name, row->name);
+    else if (row->opens == 0 && node->block)
+        diag(unit, takes_no_block, node->open, name);
+    else
+        return true;
+    return false;
+}
+
+static void
+check_node(struct unit *unit, struct node *node, u32 context, struct scope *scope)
+{
+    const struct directive *row = check_find(unit, node->word[0].text, context);
+    bool here = row != NULL && (row->in & context) != 0;
+    node->broken = true;
+    split(unit, node, here ? row : NULL, context);
+    if (row == NULL)
+        say_unknown(unit, &node->word[0], context);
+    else if (!here)
+        say_misplaced(unit, node, row, context);
+    if (!here)
+        return;
+    node->row = row;
+    struct node *earlier = scope_add(scope, node);
+    bool good = check_shape(unit, node);
+    if (earlier != NULL && !row->repeats) {
+        diag(unit, duplicate, node->word[0].span, shown(unit, &node->word[0]));
+        diag_note(unit, earlier->word[0].span, "it stands here first");
+        good = false;
+    }
+    node->broken = !(argument_check(unit, node) && good);
+    check_support(unit, node);
+    if (node->block && row->opens != 0)
+        check_inside(unit, node);
+}
+
+/* ---- blocks and includes ---- */
+
+/* Put the nodes of what an include names in its place. */
+static void
+expand(struct unit *unit, struct node **at)
+{
+    struct node *include = *at, **end = at;
+    struct vector found = {0};
+    source_include(unit, &include->word[1], &found);
+    struct source **source = found.item;
+    for (u32 i = 0; i < found.count; i++) {
+        *end = parse_file(unit, source[i]);
+        while (*end != NULL)
+            end = &(*end)->next;
+    }
+    *end = include->next;
+}
+
+static void
+check_block(struct unit *unit, struct node *block, u32 context, struct scope *scope)
+{
+    for (struct node **at = &block->first; *at != NULL;) {
+        check_node(unit, *at, context, scope);
+        if ((*at)->row == &directives[DIRECTIVE_include] && !(*at)->broken)
+            expand(unit, at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+/* ---- the file ---- */
+
+/* Is this what people keep as conf.d/x.conf: the inside of a stream {}, and nothing that could stand around it? */
+static bool
+is_fragment(const struct unit *unit, const struct node *root)
+{
+    bool found = false;
+    for (const struct node *node = root->first; node != NULL; node = node->next) {
+        const struct directive *row = check_find(unit, node->word[0].text, IN_MAIN);
+        if (row != NULL && (row->in & IN_MAIN) != 0 && (row->in & IN_STREAM) == 0)
+            return false;
+        found |= is_here(unit, &node->word[0], IN_STREAM) && !is_here(unit, &node->word[0], IN_MAIN);
+    }
+    return found;
+}
+
+void
+check(struct unit *unit, struct node *root)
+{
+    unit->stream.outer = &unit->main;
+    if (is_fragment(unit, root)) {
+        diag(unit, fragment, root->first->word[0].span);
+        check_block(unit, root, IN_STREAM, &unit->stream);
+    } else {
+        check_block(unit, root, IN_MAIN, &unit->main);
+    }
+}

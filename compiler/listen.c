@@ -1,0 +1,369 @@
+/*
+ * server {} and listen: nodes in; server, address, listener and endpoint records out.
+ *
+ * As in nginx, addresses of one port share a socket where they can. When one of them is a wildcard, only that one
+ * is opened, and a session goes by the address it came to; what has socket parameters gets a socket of its own:
+ *
+ *     listen 80;             listener 0.0.0.0:80   endpoints 10.0.0.1:80, 0.0.0.0:80
+ *     listen 10.0.0.1:80;
+ */
+#include "spcc.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+/* One address that some server listens on. */
+struct binding {
+    struct address address;
+    u32 port, record, server; /* record: of the address */
+    struct blob_listener options;
+    struct span span;
+    bool own;     /* has parameters that ask for a socket of its own */
+    bool named;   /* its server has a server_name */
+    u32 next;     /* 1 + index of the next binding of the same port, 0 for none */
+};
+
+/* The bindings of one family and port. */
+struct port {
+    u32 first, last, wildcard; /* 1 + index; 0 for none */
+};
+
+/* ---- addresses ---- */
+
+static const char *
+print_address(struct unit *unit, const struct address *address, u32 port)
+{
+    char ip[INET6_ADDRSTRLEN];
+    if (address->family == FAMILY_UNIX)
+        return arena_print(&unit->arena, "unix:%s", address->path);
+    inet_ntop(address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip.byte, ip, sizeof ip);
+    return arena_print(&unit->arena, address->family == FAMILY_IPV6 ? "[%s]:%u" : "%s:%u", ip, port);
+}
+
+u32
+listen_address(struct unit *unit, const struct address *address, u32 port, struct span span)
+{
+    const char *text = print_address(unit, address, port);
+    struct blob_address record = {.family = (u16)address->family, .port = (u16)port, .ip = address->ip};
+    if (address->family == FAMILY_UNIX)
+        record.path = image_text(unit, address->path, strlen(address->path));
+    record.text = image_text(unit, text, strlen(text));
+    return image_add(unit, SECTION_address, &record, span);
+}
+
+/* ---- one listen ---- */
+
+static struct span
+span_of(const struct node *node)
+{
+    return (struct span){node->word[0].span.start, node->word[node->word_count - 1].span.end};
+}
+
+static bool
+read_address(struct unit *unit, const struct word *word, struct address *address)
+{
+    const char *text = show(unit, word->text, word->size);
+    enum address_problem problem = value_address(word->text, true, address);
+    if (problem != ADDRESS_OK) {
+        diag(unit, bad_address, word_part(word, address->bad_start, address->bad_end), text,
+             value_address_problem[problem]);
+        if (problem == ADDRESS_BRACKETS)
+            diag_help(unit, "IPv6 is written in brackets: [::1]:8000");
+        return false;
+    }
+    if (address->family == FAMILY_NONE && address->host_size == 9 && strncmp(address->host, "localhost", 9) == 0) {
+        address->family = FAMILY_IPV4;
+        memcpy(address->ip.byte, (const u8[]){127, 0, 0, 1}, 4);
+        if (address->port != 0) {
+            diag(unit, listen_localhost, word->span);
+            diag_help(unit, "if IPv6 is wanted too, add: listen [::1]:%u;", address->port);
+        }
+    }
+    if (address->family == FAMILY_NONE)
+        diag(unit, listen_name, word->span, text);
+    else if (address->family != FAMILY_UNIX && address->port == 0) {
+        diag(unit, no_listen_port, word->span, text);
+        diag_help(unit, "write %s:8000, say", word->text);
+    } else
+        return true;
+    return false;
+}
+
+/* [idle]:[interval]:[count], or on, or off. */
+static void
+read_keepalive(struct unit *unit, const struct word *word, struct blob_listener *record)
+{
+    static const struct {
+        struct take take;
+        struct landing into;
+    } parts[] = {
+        {ONE(SECONDS, "the idle time of so_keepalive"), INTO(listener, keepalive_idle_s)},
+        {ONE(SECONDS, "the interval of so_keepalive"), INTO(listener, keepalive_interval_s)},
+        {ONE(NUMBER, "the count of so_keepalive"), INTO(listener, keepalive_count)},
+    };
+    const char *text = strchr(word->text, '=') + 1;
+    record->flags |= strcmp(text, "off") == 0 ? LISTENER_NO_KEEPALIVE : LISTENER_KEEPALIVE;
+    if (strcmp(text, "on") == 0 || strcmp(text, "off") == 0)
+        return;
+    bool any = false;
+    for (u32 i = 0; i < 3; i++) {
+        size_t size = strcspn(text, ":");
+        const char *part = arena_text(&unit->arena, text, size);
+        u64 value = 0;
+        if (size > 0 && !argument_value(unit, &parts[i].take, parts[i].take.name, part, word->span, 0,
+                                        land_most(&parts[i].into), &value))
+            return;
+        land(record, &parts[i].into, 0, value);
+        any |= value > 0;
+        text += size + (text[size] == ':' && i < 2);
+    }
+    if (!any || *text != '\0')
+        diag(unit, bad_keepalive, word->span, show(unit, word->text, word->size));
+}
+
+static void
+read_options(struct unit *unit, struct node *node, struct binding *binding)
+{
+    struct options options;
+    argument_options(unit, node, 2, &binding->options, &options);
+    const struct word *ipv6only = options.word[PARAMETER_listen_ipv6only];
+    const struct word *keepalive = options.word[PARAMETER_listen_so_keepalive];
+    if (binding->address.family == FAMILY_IPV6 && (ipv6only == NULL || options.value[PARAMETER_listen_ipv6only]))
+        binding->options.flags |= LISTENER_IPV6ONLY;
+    if (binding->address.family != FAMILY_IPV6 && ipv6only != NULL)
+        diag(unit, no_effect, ipv6only->span, show(unit, ipv6only->text, ipv6only->size), "the address is not of IPv6");
+    if (keepalive != NULL)
+        read_keepalive(unit, keepalive, &binding->options);
+    for (u32 i = 0; i < PARAMETER_COUNT; i++)
+        binding->own |= options.word[i] != NULL && parameters[i].own_socket;
+}
+
+/* ---- collecting ---- */
+
+static struct binding *
+binding_at(const struct unit *unit, u32 index)
+{
+    return (struct binding *)unit->bindings.item + index;
+}
+
+/* 1 + index of the binding with that address, 0 for none yet. */
+static u32 *
+find_binding(struct unit *unit, const struct binding *binding)
+{
+    if (binding->address.family == FAMILY_UNIX)
+        return map_at(&unit->arena, &unit->bound, binding->address.path, strlen(binding->address.path));
+    struct {
+        u32 family, port;
+        ip16 ip;
+    } *key = arena_take(&unit->arena, sizeof *key);
+    key->family = binding->address.family;
+    key->port = binding->port;
+    key->ip = binding->address.ip;
+    return map_at(&unit->arena, &unit->bound, key, sizeof *key);
+}
+
+static struct port *
+find_port(struct unit *unit, enum family family, u32 number)
+{
+    u32 *key = arena_take(&unit->arena, 2 * sizeof *key);
+    key[0] = family;
+    key[1] = number;
+    u32 *slot = map_at(&unit->arena, &unit->bound, key, 2 * sizeof *key);
+    if (*slot == 0) {
+        vector_add(&unit->arena, &unit->ports, sizeof(struct port));
+        *slot = unit->ports.count;
+    }
+    return (struct port *)unit->ports.item + *slot - 1;
+}
+
+static void
+say_taken(struct unit *unit, const struct binding *binding, const struct binding *first)
+{
+    const struct address *address = &binding->address;
+    const char *text = address->wildcard && address->family == FAMILY_IPV4
+                           ? arena_print(&unit->arena, "port %u", binding->port)
+                           : print_address(unit, address, binding->port);
+    diag(unit, duplicate_listen, binding->span, text);
+    diag_note(unit, first->span, "first taken here");
+    if (binding->server == first->server)
+        diag_help(unit, "one of them is enough");
+    else
+        diag_help(unit, "give one of the servers another port or address");
+}
+
+/* False: taken. */
+static bool
+bind_one(struct unit *unit, struct binding *binding)
+{
+    u32 *slot = find_binding(unit, binding);
+    if (*slot != 0) {
+        const struct binding *first = binding_at(unit, *slot - 1);
+        if (binding->server == first->server || !(binding->named || first->named))
+            say_taken(unit, binding, first);
+        return false;
+    }
+    *slot = unit->bindings.count + 1;
+    binding->record = listen_address(unit, &binding->address, binding->port, binding->span);
+    if (binding->address.family != FAMILY_UNIX) {
+        struct port *port = find_port(unit, binding->address.family, binding->port);
+        if (port->first == 0)
+            port->first = *slot;
+        else
+            binding_at(unit, port->last - 1)->next = *slot;
+        port->last = *slot;
+        if (binding->address.wildcard)
+            port->wildcard = *slot;
+    }
+    *(struct binding *)vector_add(&unit->arena, &unit->bindings, sizeof *binding) = *binding;
+    return true;
+}
+
+static void
+collect(struct unit *unit, struct node *node, u32 server, bool named)
+{
+    struct binding binding = {.server = server, .span = span_of(node), .named = named};
+    if (node->broken)
+        return;
+    bool good = read_address(unit, &node->word[1], &binding.address);
+    read_options(unit, node, &binding);
+    if (!good)
+        return;
+    binding.port = binding.address.port;
+    while (bind_one(unit, &binding) && binding.port < binding.address.last_port)
+        binding.port++;
+}
+
+/* ---- server {} ---- */
+
+/* May what seems to be missing be behind a mistake that was reported? */
+static bool
+is_unsure(const struct unit *unit, const struct node *block)
+{
+    bool unsure = unit->broken;
+    for (const struct node *node = block->first; node != NULL; node = node->next)
+        unsure |= node->row == NULL;
+    return unsure;
+}
+
+/* proxy_pass or return, whichever comes last, as in nginx. */
+static void
+compile_content(struct unit *unit, struct node *block, struct blob_server *record)
+{
+    struct node *last = NULL, *dead = NULL;
+    for (struct node *node = block->first; node != NULL; node = node->next)
+        if (node->row == &directives[DIRECTIVE_proxy_pass] || node->row == &directives[DIRECTIVE_return_]) {
+            if (last != NULL && last->row != node->row)
+                dead = last;
+            last = node;
+        }
+    if (dead != NULL) {
+        diag(unit, two_contents, dead->word[0].span, show(unit, dead->row->name, strlen(dead->row->name)),
+             show(unit, last->row->name, strlen(last->row->name)));
+        diag_note(unit, last->word[0].span, "it stands here, and the last one holds");
+    }
+    if (last == NULL) {
+        if (unit->here.of[DIRECTIVE_pass] == NULL && !is_unsure(unit, block))
+            diag(unit, no_content, block->word[0].span);
+    } else if (!last->broken && last->row == &directives[DIRECTIVE_proxy_pass]) {
+        record->proxy = proxy_compile(unit, &unit->here, last);
+    } else if (!last->broken) {
+        record->value = expr_compile(unit, &last->word[1]);
+    }
+}
+
+void
+listen_compile_server(struct unit *unit, struct node *block)
+{
+    struct blob_server record = {0};
+    scope_fill(&unit->here, &unit->stream, block);
+    log_compile(unit, &unit->here, &record.log, &record.log_count);
+    compile_content(unit, block, &record);
+    scope_land(unit, &unit->here, SECTION_server, &record);
+    u32 server = image_add(unit, SECTION_server, &record, block->word[0].span);
+    if (unit->here.of[DIRECTIVE_listen] == NULL && !is_unsure(unit, block))
+        diag(unit, no_listen, block->word[0].span);
+    bool named = unit->here.of[DIRECTIVE_server_name] != NULL;
+    for (struct node *node = unit->here.of[DIRECTIVE_listen]; node != NULL; node = node->again)
+        collect(unit, node, server, named);
+}
+
+/* ---- sockets ---- */
+
+/* The binding of all addresses of a port, NULL for none. */
+static struct binding *
+wildcard_of(struct unit *unit, enum family family, u32 number)
+{
+    const struct port *port = find_port(unit, family, number);
+    return port->wildcard != 0 ? binding_at(unit, port->wildcard - 1) : NULL;
+}
+
+/* Linux has no second socket beside one for all addresses, unless both say reuseport. */
+static void
+check_overlap(struct unit *unit, const struct binding *binding, const struct binding *wildcard)
+{
+    if (wildcard == NULL || wildcard == binding ||
+        (binding->options.flags & wildcard->options.flags & LISTENER_REUSEPORT) != 0)
+        return;
+    diag(unit, overlapping_listen, binding->span, print_address(unit, &binding->address, binding->port));
+    diag_note(unit, wildcard->span, "this one");
+    if (wildcard->address.family != binding->address.family)
+        diag_help(unit, "leave out ipv6only=off there, so that it takes IPv6 alone");
+    else
+        diag_help(unit, "take the parameters off here, and the other socket takes its sessions too; or put reuseport on both");
+}
+
+static void
+add_endpoint(struct unit *unit, const struct binding *binding)
+{
+    struct blob_endpoint record = {binding->record, binding->server};
+    image_add(unit, SECTION_endpoint, &record, binding->span);
+}
+
+/* Does binding share the socket of its port's wildcard? */
+static bool
+is_sharing(const struct binding *binding, const struct binding *wildcard)
+{
+    return wildcard != NULL && binding != wildcard && !binding->own;
+}
+
+static void
+add_listener(struct unit *unit, struct binding *binding)
+{
+    struct blob_listener *record = &binding->options;
+    u32 first = image_count(unit, SECTION_endpoint);
+    if (binding->address.wildcard) {
+        for (u32 at = find_port(unit, binding->address.family, binding->port)->first; at != 0;) {
+            const struct binding *other = binding_at(unit, at - 1);
+            if (is_sharing(other, binding))
+                add_endpoint(unit, other);
+            at = other->next;
+        }
+    }
+    add_endpoint(unit, binding);
+    record->address = binding->record;
+    record->endpoint = first;
+    record->endpoint_count = image_count(unit, SECTION_endpoint) - first;
+    image_add(unit, SECTION_listener, record, binding->span);
+}
+
+void
+listen_compile(struct unit *unit)
+{
+    for (u32 i = 0; i < unit->bindings.count; i++) {
+        struct binding *binding = binding_at(unit, i);
+        if (binding->address.family == FAMILY_UNIX) {
+            add_listener(unit, binding);
+            continue;
+        }
+        struct binding *wildcard = wildcard_of(unit, binding->address.family, binding->port);
+        if (is_sharing(binding, wildcard))
+            continue;
+        check_overlap(unit, binding, wildcard);
+        if (binding->address.family == FAMILY_IPV4) {
+            const struct binding *dual = wildcard_of(unit, FAMILY_IPV6, binding->port);
+            if (dual != NULL && (dual->options.flags & LISTENER_IPV6ONLY) == 0)
+                check_overlap(unit, binding, dual);
+        }
+        add_listener(unit, binding);
+    }
+}

@@ -1,0 +1,233 @@
+/*
+ * The commands of spcc. What a configuration says wrong is told on standard error.
+ * Exit status: 0 clean, 1 there are errors in a configuration, 2 it could not be done.
+ */
+#include "spcc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CLEAN, FINDINGS, FAILED };
+
+static const char usage[] =
+    "usage: spcc [-o OUT.spcb] [-I DIR]... [-D NAME=VALUE]... FILE    compile\n"
+    "       spcc check [-I DIR]... [-D NAME=VALUE]... FILE...         judge, write nothing\n"
+    "       spcc dump BLOB                                            print every record\n"
+    "\n"
+    "FILE is a configuration of nginx with a stream {} in it, or the inside of one; - is standard input.\n"
+    "  -o OUT          write the blob here; -: to standard output; default: FILE with .spcb for .conf\n"
+    "  -I DIR          look here too for files to include\n"
+    "  -D NAME=VALUE   put VALUE in place of $NAME and ${NAME}\n"
+    "Exit status: 0 clean, 1 there are errors, 2 it could not be done.\n";
+
+struct settings {
+    const char *output;
+    const char **include;
+    u32 include_count;
+    const char **define;
+    u32 define_count;
+};
+
+static int __attribute__((format(printf, 1, 2)))
+fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("spcc: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return FAILED;
+}
+
+static bool
+wants_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+/* Open a unit with the settings; false: it was said why. */
+static bool
+open_unit(struct unit *unit, const struct settings *settings)
+{
+    unit_open(unit);
+    unit->include_path = settings->include;
+    unit->include_path_count = settings->include_count;
+    for (u32 i = 0; i < settings->define_count; i++) {
+        const char *wrong = define_add(unit, settings->define[i]);
+        if (wrong != NULL) {
+            fail("-D %s: %s", settings->define[i], wrong);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- compile, check ---- */
+
+static const char *
+default_output(struct unit *unit, const char *file)
+{
+    size_t size = strlen(file);
+    if (size > 5 && strcmp(file + size - 5, ".conf") == 0)
+        size -= 5;
+    return arena_print(&unit->arena, "%.*s.spcb", (int)size, file);
+}
+
+static int
+write_blob(struct unit *unit, const char *output)
+{
+    void *data;
+    size_t size;
+    struct blob blob;
+    char error[BLOB_ERROR_SIZE];
+    if (!image_finish(unit, &data, &size))
+        return fail("the blob would be larger than 4 GiB");
+    if (!blob_open(&blob, data, size, error))
+        return fail("this is a bug of spcc: the blob it made is not well-formed: %s", error);
+    const char *wrong = image_write(unit, output, data, size);
+    return wrong == NULL ? CLEAN : fail("cannot write %s: %s", output, wrong);
+}
+
+static int
+run_one(const struct settings *settings, const char *file, bool check_only)
+{
+    struct unit unit;
+    int status = FAILED;
+    if (open_unit(&unit, settings)) {
+        bool readable = compile(&unit, file);
+        diag_print(&unit, stderr, wants_colour());
+        status = !readable ? FAILED : diag_failed(&unit) ? FINDINGS : CLEAN;
+        if (status == CLEAN && !check_only)
+            status = write_blob(&unit, settings->output != NULL ? settings->output : default_output(&unit, file));
+    }
+    unit_close(&unit);
+    return status;
+}
+
+static int
+run_compile(const struct settings *settings, char **file, int count)
+{
+    if (count != 1)
+        return fail(count == 0 ? "no FILE to compile; try spcc --help" : "one FILE at a time can be compiled");
+    if (strcmp(file[0], "-") == 0 && settings->output == NULL)
+        return fail("from standard input, -o must say where to");
+    return run_one(settings, file[0], false);
+}
+
+static int
+run_check(const struct settings *settings, char **file, int count)
+{
+    int worst = CLEAN;
+    if (settings->output != NULL)
+        return fail("check writes nothing, so -o has no place here");
+    if (count == 0)
+        return fail("no FILE to check; try spcc --help");
+    for (int i = 0; i < count; i++) {
+        int status = run_one(settings, file[i], true);
+        worst = status > worst ? status : worst;
+    }
+    return worst;
+}
+
+/* ---- dump ---- */
+
+static int
+run_dump(const struct settings *settings, char **file, int count)
+{
+    struct stat status;
+    struct blob blob;
+    char error[BLOB_ERROR_SIZE];
+    if (count != 1 || settings->output != NULL || settings->include_count + settings->define_count > 0)
+        return fail("dump takes one BLOB and no options");
+    int fd = open(file[0], O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return fail("cannot read %s: %s", file[0], strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return fail("cannot read %s: it is not a file", file[0]);
+    if (status.st_size == 0)
+        return fail("%s is not a blob: it is empty", file[0]);
+    void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (data == MAP_FAILED)
+        return fail("cannot read %s: %s", file[0], strerror(errno));
+    bool good = blob_open(&blob, data, (size_t)status.st_size, error);
+    if (good)
+        dump(&blob, stdout);
+    munmap(data, (size_t)status.st_size);
+    if (!good)
+        return fail("%s: %s", file[0], error);
+    return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+}
+
+/* ---- the command line ---- */
+
+static const struct command {
+    const char *name;
+    int (*run)(const struct settings *settings, char **file, int count);
+} commands[] = {{"compile", run_compile}, {"check", run_check}, {"dump", run_dump}};
+
+/* Options may stand before and behind the command's name. */
+static int
+read_options(int count, char **argument, struct settings *settings)
+{
+    static const struct option options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+    for (int option; (option = getopt_long(count, argument, "o:I:D:hV", options, NULL)) != -1;) {
+        switch (option) {
+        case 'o':
+            settings->output = optarg;
+            break;
+        case 'I':
+            settings->include[settings->include_count++] = optarg;
+            break;
+        case 'D':
+            settings->define[settings->define_count++] = optarg;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return CLEAN;
+        case 'V':
+            puts("spcc " SPC_VERSION);
+            return CLEAN;
+        default:
+            fputs(usage, stderr);
+            return FAILED;
+        }
+    }
+    return -1;
+}
+
+int
+main(int count, char **argument)
+{
+    struct settings settings = {
+        .include = calloc((size_t)count, sizeof *settings.include),
+        .define = calloc((size_t)count, sizeof *settings.define),
+    };
+    if (settings.include == NULL || settings.define == NULL)
+        return fail("out of memory");
+    int status = read_options(count, argument, &settings);
+    char **rest = argument + optind;
+    int rest_count = count - optind;
+    const struct command *command = &commands[0];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands && rest_count > 0 && command == &commands[0]; i++)
+        if (strcmp(commands[i].name, rest[0]) == 0 && (i > 0 || rest_count > 1))
+            command = &commands[i];
+    if (rest_count > 0 && (command != &commands[0] || (strcmp(rest[0], "compile") == 0 && rest_count > 1))) {
+        rest++;
+        rest_count--;
+    }
+    if (status < 0)
+        status = command->run(&settings, rest, rest_count);
+    free(settings.include);
+    free(settings.define);
+    return status;
+}

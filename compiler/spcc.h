@@ -1,0 +1,508 @@
+/*
+ * Everything the files of spcc promise each other, in the order a configuration meets it.
+ *
+ *     source.c   files            ->  text with a position for every byte
+ *     lexer.l    text             ->  words
+ *     parser.y   words            ->  nodes: a statement, its words, and what is in its braces
+ *     check.c    nodes            ->  nodes judged by directives.def, their values read
+ *     compile.c  nodes            ->  records, in an order in which what is named exists before it is used
+ *     image.c    records          ->  the blob
+ *
+ * Whoever meets a mistake says so with diag(), returns "none" and goes on; diag.c sorts and prints at the end.
+ * All memory is of the unit's arena and lives as long as the unit.
+ */
+#ifndef SPCC_H
+#define SPCC_H
+
+#include "blob.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct unit;
+struct word;
+struct node;
+struct directive;
+
+/* ---- limits ---- */
+
+enum {
+    WORD_SIZE_MAX = 64 * 1024,
+    BLOCK_DEPTH_MAX = 100,
+    INCLUDE_DEPTH_MAX = 20,
+    FILES_MAX = 100 * 1000,
+    UNIX_PATH_MAX = 107, /* bytes: sockaddr_un less its NUL */
+    DIAG_PRINT_MAX = 200,
+};
+#define SOURCE_SIZE_MAX (1u << 30) /* bytes, of all files together */
+
+/* ---- arena.c: memory, vectors, maps ---- */
+
+struct arena {
+    struct arena_chunk *chunk;
+};
+
+/* Zeroed memory, aligned for anything; never NULL (out of memory ends the program, exit status 2). */
+void *arena_take(struct arena *arena, size_t size);
+/* A NUL-ended copy of size bytes. */
+char *arena_text(struct arena *arena, const char *text, size_t size);
+char *arena_print(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_vprint(struct arena *arena, const char *format, va_list arguments);
+void arena_free(struct arena *arena);
+
+/* A growing array; item() of an index is stable only until the next add. */
+struct vector {
+    void *item;
+    u32 count, capacity;
+};
+
+/* Append one zeroed item of size bytes. */
+void *vector_add(struct arena *arena, struct vector *vector, size_t size);
+
+/* Bytes -> u32; the keys stay the caller's and must outlive the map. */
+struct map {
+    struct map_slot *slot;
+    u32 count, capacity;
+};
+
+/* The value for key, which the caller may set; 0 when it is new. */
+u32 *map_at(struct arena *arena, struct map *map, const void *key, size_t size);
+/* The same without adding: 0 when it is not there. */
+u32 map_find(const struct map *map, const void *key, size_t size);
+
+/* ---- source.c: files ---- */
+
+/* Positions number the bytes of all files, one file after the other, from 1 on; 0 is nowhere. */
+struct span {
+    u32 start, end; /* end: the first byte behind */
+};
+
+struct source {
+    const char *path;    /* to open and to show: "dir/conf.d/a.conf" */
+    const char *name;    /* for the blob, the same wherever spcc is started: "conf.d/a.conf" */
+    const char *text;    /* NUL-ended */
+    u32 size, base;      /* bytes; position of the first byte */
+    u32 *line;           /* offset of each line's first byte */
+    u32 line_count;
+    struct span include; /* where it was included, if it was */
+    u32 depth;           /* of includes; 0: the main file */
+    u64 device, inode;   /* 0: standard input */
+    bool shown;          /* diag.c has said where it was included */
+};
+
+struct place {
+    const struct source *source; /* NULL: nowhere */
+    u32 line, column;            /* from 1; a column is a character */
+    u32 offset;                  /* in the source's text */
+};
+
+/* Read the main file ("-": standard input). False: it was reported. */
+bool source_open(struct unit *unit, const char *path, const struct source **source);
+/* Read what the word of an include names, in order, into the vector of struct source *. Mistakes are reported. */
+void source_include(struct unit *unit, const struct word *word, struct vector *found);
+struct source *source_at(const struct unit *unit, u32 position);
+struct place source_place(const struct unit *unit, u32 position);
+
+/* ---- diag.c: what is wrong ---- */
+
+enum severity { SEVERITY_ERROR, SEVERITY_WARNING, SEVERITY_NOTE };
+
+#define DIAGNOSTIC(id, code, name, severity, says, advice) DIAG_##id,
+enum diagnostic {
+#include "diagnostics.def"
+    DIAG_COUNT
+};
+#define DIAGNOSTIC(id, code, name, severity, says, advice) static const char diag_says_##id[] = says;
+#include "diagnostics.def"
+
+/*
+ * Report id at span; what follows are the arguments of its sentence. Notes and help given next belong to it.
+ * Words of the configuration go through show().
+ */
+#define diag(unit, id, span, ...) \
+    diag_add(unit, DIAG_##id, span, diag_format(diag_says_##id, ##__VA_ARGS__), ##__VA_ARGS__)
+static inline const char *__attribute__((format(printf, 1, 2)))
+diag_format(const char *format, ...)
+{
+    return format;
+}
+
+void diag_add(struct unit *unit, enum diagnostic id, struct span span, const char *format, ...);
+void diag_note(struct unit *unit, struct span span, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Replaces the advice of diagnostics.def. */
+void diag_help(struct unit *unit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Text of a configuration, fit to be read: in quotes, cut short, without control characters. */
+const char *show(struct unit *unit, const char *text, size_t size);
+bool diag_failed(const struct unit *unit);
+void diag_print(struct unit *unit, FILE *file, bool colour);
+
+/* ---- define.c: -D NAME=VALUE ---- */
+
+struct define {
+    const char *name, *value;
+};
+
+/* Take NAME=VALUE. NULL, or what is wrong with it. */
+const char *define_add(struct unit *unit, const char *text);
+/* Put the values of defined names in place of $NAME and ${NAME}; text and size change if there were any. */
+void define_apply(struct unit *unit, const char **text, u32 *size);
+void define_compile(struct unit *unit);
+
+/* ---- lexer.l, parser.y: text -> nodes ---- */
+
+struct word {
+    const char *text; /* NUL-ended, escapes resolved */
+    u32 size;
+    bool quoted;
+    struct span span; /* with its quotes */
+};
+
+struct node {
+    struct word *word; /* [0] is the directive */
+    u32 word_count;
+    bool block;
+    bool broken; /* it has been reported: say nothing more about it */
+    struct span open, close;     /* the braces of a block; close is 0 if there is none */
+    struct node *first, *next;   /* what is inside; what follows */
+    const struct directive *row; /* NULL: unknown */
+    struct node *again;          /* the next one of the same row in the same block */
+    u64 value;                   /* of the first argument, as its kind has it */
+    u32 index;                   /* the record made from it; 0 for none */
+};
+
+/* Parse a file; mistakes are reported and repaired as best as can be. The first node, NULL for none. */
+struct node *parse_file(struct unit *unit, const struct source *source);
+
+/* What lexer.l and parser.y share for one file. */
+struct parse {
+    struct unit *unit;
+    const struct source *source;
+    u32 at;             /* offset behind what was read */
+    u32 depth;          /* blocks open */
+    bool statement;     /* within a statement: the next word is an argument */
+    bool lua;           /* this statement is some *_by_lua_block */
+    bool over;          /* too broken to go on */
+    struct node *first; /* the result */
+    struct node *crooked;      /* the first block whose closing brace is indented otherwise than its opening */
+    struct span crooked_brace;
+};
+
+/* Open a scanner over the file's text, hand it to run, close it; what run returned. */
+int parse_words(struct parse *parse, int (*run)(struct parse *, void *));
+
+/* ---- value.c: one reader per kind of argument; pure ---- */
+
+enum reading { READ_OK, READ_MALFORMED, READ_TOO_LARGE };
+
+enum reading value_number(const char *text, size_t size, u64 *number);
+/* nginx's sizes: digits and k or m; bytes. */
+enum reading value_size(const char *text, size_t size, u64 *bytes);
+/* nginx's times: "1h 30m", "90"; units ms s m h d w, each once, larger first. */
+enum reading value_time_ms(const char *text, size_t size, u64 *ms);
+/* The same with y and M and without ms. */
+enum reading value_time_s(const char *text, size_t size, u64 *seconds);
+enum reading value_flag(const char *text, size_t size, u64 *on);
+/* words: "on|off|leaf"; the number of the one that text is, letter case aside. */
+enum reading value_word(const char *text, size_t size, const char *words, u64 *which);
+
+enum address_problem {
+    ADDRESS_OK,
+    ADDRESS_EMPTY,      /* no host */
+    ADDRESS_URL,        /* a URL, or a path behind the port */
+    ADDRESS_HOST,       /* neither an address nor a host name */
+    ADDRESS_BRACKETS,   /* IPv6 without brackets, or with an unclosed one */
+    ADDRESS_PORT,       /* not a port */
+    ADDRESS_PORT_RANGE, /* a range that runs backwards or is not one */
+    ADDRESS_PATH_EMPTY,
+    ADDRESS_PATH_LONG,
+    ADDRESS_COUNT
+};
+
+struct address {
+    enum family family;     /* FAMILY_NONE: host is a name */
+    bool wildcard;
+    u32 port, last_port;    /* 0: none given */
+    const char *host;       /* into the text; without brackets */
+    u32 host_size;
+    ip16 ip;
+    const char *path;       /* unix: into the text, NUL-ended with it */
+    u32 bad_start, bad_end; /* the offending part */
+};
+
+/* listen: a port alone, *, and ranges are allowed. text is NUL-ended. */
+enum address_problem value_address(const char *text, bool listen, struct address *address);
+extern const char *const value_address_problem[ADDRESS_COUNT];
+
+/* ---- nearest.c: what did they mean? ---- */
+
+/* The name most like word among those tried; best stays NULL when none is alike. */
+struct nearest {
+    const char *word, *best;
+    u32 distance;
+};
+void nearest_try(struct nearest *nearest, const char *name);
+
+/* ---- check.c: nodes against directives.def ---- */
+
+enum context {
+    IN_MAIN = 1,
+    IN_EVENTS = 2,
+    IN_STREAM = 4,
+    IN_SERVER = 8,
+    IN_UPSTREAM = 16,
+    IN_ANY = IN_MAIN | IN_EVENTS | IN_STREAM | IN_SERVER | IN_UPSTREAM,
+    OPAQUE = 1 << 15, /* opens: what is inside is not ours to judge */
+};
+
+enum kind {
+    TAKE_NOTHING,
+    TAKE_FLAG,     /* on | off */
+    TAKE_NUMBER,
+    TAKE_COUNT,    /* number | auto; auto is 0 */
+    TAKE_SIZE,
+    TAKE_TIME,     /* ms */
+    TAKE_SECONDS,
+    TAKE_WORD,     /* one of .name, which is "this|that" */
+    TAKE_TEXT,     /* anything; lands as text */
+    TAKE_LEVEL,    /* of error_log; judged by log.c */
+    TAKE_VALUE,    /* text with variables; judged by who uses it */
+    TAKE_VARIABLE, /* $name, which it declares */
+    TAKE_ADDRESS,  /* judged by who uses it */
+    TAKE_OPTION,   /* a parameter: a row of PARAMETER() */
+    TAKE_KINDS
+};
+
+struct take {
+    u8 kind;
+    bool may, many; /* it may be left out; it may come again and again */
+    const char *name;
+};
+
+#define ONE(kind, what) {TAKE_##kind, false, false, what}
+#define MAY(kind, what) {TAKE_##kind, true, false, what}
+#define MANY(kind, what) {TAKE_##kind, false, true, what}
+#define ANY(kind, what) {TAKE_##kind, true, true, what}
+
+/* Where a value lands. */
+struct landing {
+    u32 section; /* 0: nowhere */
+    u16 offset, size;
+};
+
+#define INTO(record, field) \
+    {SECTION_##record, offsetof(struct blob_##record, field), sizeof((struct blob_##record *)0)->field}
+
+enum flow { FLOW_NONE, FLOW_NEAREST, FLOW_NEAREST_LIST };
+
+/* What becomes of a directive that is right. */
+enum support {
+    SUPPORT_FULL,
+    SUPPORT_LATER, /* known, and refused until spcd can do it */
+    SUPPORT_NOTED, /* nginx's own affair: accepted, and a note says that it has no effect here */
+};
+
+#define LATER .support = SUPPORT_LATER
+#define NOTED .support = SUPPORT_NOTED
+#define PLUS .plus = true
+
+struct directive {
+    const char *name;
+    u32 in;              /* contexts */
+    u32 opens;           /* a block: the context inside */
+    struct take takes[4];
+    struct landing into;
+    u32 bit;             /* a flag lands as this bit of the field */
+    u32 least;           /* of a number, size or time */
+    const char *absent;  /* what its absence means, as if it were written */
+    enum flow flows;
+    bool repeats;        /* may stand more than once in a block */
+    bool plus;           /* of nginx's commercial edition */
+    enum support support;
+    void (*compile)(struct unit *unit, struct node *node);
+    bool first;          /* compile it before the others: they refer to it */
+    const char *since;   /* the nginx that brought it; NULL: from the beginning */
+    const char *says;    /* one sentence for the manual; for SUPPORT_NOTED, why it means nothing here */
+};
+
+#define DIRECTIVE(id, ...) DIRECTIVE_##id,
+enum directive_id {
+#include "directives.def"
+    DIRECTIVE_COUNT
+};
+
+#define PARAMETER(of, id, ...) PARAMETER_##of##_##id,
+enum parameter_id {
+#include "directives.def"
+    PARAMETER_COUNT
+};
+
+extern const struct directive directives[DIRECTIVE_COUNT];
+
+/* A parameter of a directive: "name" alone, or "name=value" where the name ends with "=". */
+struct parameter {
+    enum directive_id of;
+    const char *name;
+    u8 kind;
+    struct landing into;
+    u32 bit, least;
+    const char *absent;
+    bool own_socket; /* of listen: an address that has it does not share the socket of a wildcard */
+    enum support support;
+    const char *says;
+};
+
+extern const struct parameter parameters[PARAMETER_COUNT];
+
+/* What one block says, by directive; outer is the block around it. */
+struct scope {
+    const struct scope *outer;
+    struct node *of[DIRECTIVE_COUNT]; /* the first; the others follow in again */
+    struct node *last[DIRECTIVE_COUNT];
+};
+
+/* Expand includes, judge every node, read values, and gather what compile.c needs. */
+void check(struct unit *unit, struct node *root);
+/* The row for a word in a context; failing that, the row for it elsewhere; NULL: no directive at all. */
+const struct directive *check_find(const struct unit *unit, const char *name, u32 context);
+/* Index directives.def by name. */
+void check_open(struct unit *unit);
+
+/* ---- argument.c: what a directive takes ---- */
+
+/* Judge the number and the kinds of node's arguments; its value is the first one's. False: reported. */
+bool argument_check(struct unit *unit, struct node *node);
+/* The place of the bytes from start to end of a word's text, if they stand so in the file; else all of the word. */
+struct span word_part(const struct word *word, u32 start, u32 end);
+/* The kind of the argument at index, of a row that has count words; NULL: it takes none there. */
+const struct take *argument_take(const struct directive *row, u32 count, u32 index);
+/* Read text as take says; mistakes are reported at span, as what's. most: the largest number allowed. */
+bool argument_value(struct unit *unit, const struct take *take, const char *what, const char *text, struct span span,
+                    u64 least, u64 most, u64 *value);
+
+/* What the parameters of a node said, by PARAMETER_. */
+struct options {
+    const struct word *word[PARAMETER_COUNT]; /* NULL: absent */
+    u64 value[PARAMETER_COUNT];
+};
+
+/* Judge the words from first on as parameters of node's row and land them, and defaults, in record. False: some
+ * were refused; the rest landed. */
+bool argument_options(struct unit *unit, struct node *node, u32 first, void *record, struct options *options);
+
+/* ---- scope.c: what holds where ---- */
+
+/* Note that node stands in scope. The earlier one of its row, NULL if it is the first. */
+struct node *scope_add(struct scope *scope, struct node *node);
+/* Fill scope with what the nodes of a block say. */
+void scope_fill(struct scope *scope, const struct scope *outer, struct node *block);
+/* The node that speaks for row in scope, by its flow; NULL: the default holds. */
+struct node *scope_nearest(const struct scope *scope, const struct directive *row);
+/* Set the fields of record, of section, in which directives land. */
+void scope_land(struct unit *unit, const struct scope *scope, enum section section, void *record);
+/* Put a value where it lands; a flag as its bit. */
+void land(void *record, const struct landing *into, u32 bit, u64 value);
+/* The largest value that blob.def allows there. */
+u64 land_most(const struct landing *into);
+
+/* ---- image.c: records, text, origins; the file ---- */
+
+struct image {
+    struct vector section[SECTION_COUNT];
+    struct map text;
+    struct vector origin; /* of struct blob_origin, unsorted */
+};
+
+void image_open(struct unit *unit);
+/* Append a copy of record, made from what stands at span. Its index. */
+u32 image_add(struct unit *unit, enum section section, const void *record, struct span span);
+/* The record, until the next image_add() to its section. */
+void *image_at(struct unit *unit, enum section section, u32 index);
+u32 image_count(const struct unit *unit, enum section section);
+/* The offset of text in the blob. */
+u32 image_text(struct unit *unit, const char *text, size_t size);
+const char *image_string(const struct unit *unit, u32 offset);
+/* Assemble the blob. False: it would be too large. */
+bool image_finish(struct unit *unit, void **data, size_t *size);
+/* Put size bytes at path, whole or not at all. NULL, or what went wrong. */
+const char *image_write(struct unit *unit, const char *path, const void *data, size_t size);
+
+/* ---- compile.c: nodes -> records ---- */
+
+/* Read, parse, check and compile path. The verdict is diag_failed()'s. False: path could not be read. */
+bool compile(struct unit *unit, const char *path);
+
+/* ---- one file a feature ---- */
+
+/* core.c: the main context; once more at the end, for what only then is known */
+void core_compile(struct unit *unit);
+void core_finish(struct unit *unit);
+
+/* listen.c: server {} and its sockets */
+void listen_compile_server(struct unit *unit, struct node *node);
+/* After the last server: addresses become listeners. */
+void listen_compile(struct unit *unit);
+/* An address record. */
+u32 listen_address(struct unit *unit, const struct address *address, u32 port, struct span span);
+
+/* proxy.c: what a server does with a session. 0: nothing, and it was reported. */
+u32 proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass);
+
+/* upstream.c: groups */
+void upstream_compile(struct unit *unit, struct node *node);
+/* The upstream record for the word of a proxy_pass, made when it is no group's name. 0: reported. */
+u32 upstream_find(struct unit *unit, struct node *pass);
+
+/* log.c: the log records of a level, those of the innermost level that has some. */
+void log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);
+
+/* expr.c: values. The expr record; 0 for an empty value or when it was reported. */
+u32 expr_compile(struct unit *unit, const struct word *word);
+/* Is there a $ in it that makes it more than text? */
+bool expr_is_dynamic(const struct word *word);
+/* Is name a variable that nginx or spcd brings? */
+bool expr_is_builtin(const char *name);
+
+/* ---- dump.c ---- */
+
+/* Print every record of the blob. */
+void dump(const struct blob *blob, FILE *file);
+
+/* ---- the unit: one compilation ---- */
+
+struct unit {
+    struct arena arena;
+    const char *const *include_path; /* -I, in order */
+    u32 include_path_count;
+
+    struct vector sources; /* of struct source * */
+    u32 position;          /* the next free one */
+    const char *prefix;    /* the main file's directory, with its slash; "" for none */
+
+    struct vector diags;
+    struct diag *last; /* where notes and help go */
+    u32 error_count;
+    bool broken; /* the files do not parse: what seems to be missing may be there */
+
+    struct vector defines;
+    struct map words; /* directive names -> 1 + index of the first row */
+
+    bool fragment;        /* no stream {}: the file is the inside of one */
+    struct scope main, stream, here;
+    struct vector work;   /* of struct node *: blocks to compile */
+    struct map variables; /* declared by map, geo, set ... */
+    bool noted[DIRECTIVE_COUNT];
+
+    struct image image;
+    u32 default_log; /* errors to standard error */
+    struct map upstreams;   /* lower-case name -> index */
+    struct map declared;    /* lower-case name -> 1 + index in declarations */
+    struct vector declarations;
+    struct vector bindings; /* listen.c */
+    struct vector ports;
+    struct map bound; /* address -> 1 + binding; family and port -> 1 + port */
+};
+
+void unit_open(struct unit *unit);
+void unit_close(struct unit *unit);
+
+#endif
