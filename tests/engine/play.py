@@ -118,7 +118,8 @@ class Play:
         finally:
             signal.alarm(0)
             self.server.kill()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if not os.environ.get("KEEP"):
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def out_of_time(self, *_):
         raise Failure(f"not done after {WATCHDOG} seconds")
