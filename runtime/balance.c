@@ -1,7 +1,6 @@
 /*
  * Which peer: smooth weighted round robin, as nginx does it, with its way of taking a peer out for
- * fail_timeout after max_fails failures and its quick recovery when all have failed. Times are in whole
- * seconds because nginx's are, and the log shows it.
+ * fail_timeout after max_fails failures. Times are in whole seconds because nginx's are, and the log shows it.
  */
 #include "spcd.h"
 
@@ -100,15 +99,11 @@ balance_choose(struct session *s)
 {
     struct shard *shard = s->shard;
     const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
-    struct peer *peer = &shard->peer[upstream->target];
     s->target = choose(s, upstream, (time_t)ev_now(shard->worker->loop));
-    if (s->target != UINT32_MAX) {
-        peer[s->target].connections++;
-        return true;
-    }
-    for (u32 i = 0; i < upstream->count; i++)
-        peer[i].fails = 0; /* all have failed: better to try again than to refuse everybody */
-    return false;
+    if (s->target == UINT32_MAX)
+        return false;
+    shard->peer[upstream->target + s->target].connections++;
+    return true;
 }
 
 static void

@@ -177,10 +177,10 @@ on_event(struct ev_loop *loop, ev_io *io, int events)
     struct session *s = io->data;
     struct side *side = io == &s->client.io ? &s->client : &s->upstream;
     struct side *other = side == &s->client ? &s->upstream : &s->client;
-    if (events & EV_WRITE && !run(s, other, side))
+    if (events & EV_READ && !run(s, side, other)) /* first: what a reset means is learned by reading */
         return;
-    if (events & EV_READ)
-        run(s, side, other);
+    if (events & EV_WRITE)
+        run(s, other, side);
 }
 
 /* A rate lets the side be read again. */

@@ -85,9 +85,12 @@ reserve(struct worker *worker, const struct generation *g)
         count = (u32)limit.rlim_cur;
     if (count <= worker->fd_reserved)
         return;
+    ev_async_stop(worker->loop, &worker->wake); /* no other order may come in between */
     if (!reserve_watchers(worker->loop, count))
         log_write(&g->logger, LEVEL_ALERT, 0, errno, "no memory to watch %u descriptors", count);
     reserve_ready(worker->loop);
+    ev_async_start(worker->loop, &worker->wake);
+    ev_feed_event(worker->loop, &worker->wake, EV_ASYNC); /* for one that did */
     worker->fd_reserved = count;
 }
 
