@@ -72,7 +72,7 @@ class Bench:
     def run(self, name):
         case, self.case_name = CASES[name], name
         size = int(case.quick if self.options.quick else case.full)
-        order = [proxy for proxy in self.proxies.values() if runs_in(proxy, case.kind)]
+        order = [proxy for proxy in self.proxies.values() if runs_in(proxy, case)]
         for number in range(self.options.rounds):
             turn = number % max(len(order), 1)
             for proxy in order[turn:] + order[:turn]:
@@ -88,7 +88,7 @@ class Bench:
 
     def look_inside(self):
         for proxy in self.proxies.values():
-            if not runs_in(proxy, "trace"):
+            if proxy.name == "haproxy-splice":
                 continue
             self.case_name = "trace"
             try:

@@ -33,7 +33,7 @@ MEASURES = {
     "private": ("B", "{:.0f}", "private memory a session: with the sessions minus without, by their number"),
     "pss": ("B", "{:.0f}", "proportional memory a session, the same way"),
     "whole": ("B", "{:.0f}", "all private memory of the proxy by the number of sessions, start-up included"),
-    "accepted": ("ms", "{:.2f}", "from fork to the first connection accepted"),
+    "accepted": ("ms", "{:.2f}", "from fork to the first connection accepted, be it by the kernel for a socket that listens"),
     "served": ("ms", "{:.2f}", "from fork to the first message there and back"),
     "judge": ("ms", "{:.1f}", "judging the text (spcc -o, nginx -t, haproxy -c), a process of its own"),
     "judge_cpu": ("ms", "{:.1f}", "the CPU of that"),
@@ -60,7 +60,9 @@ BARS = [
     Bar("bulk-*", "gb_cpu", "floor", 1.1),
     Bar("idle", "private", "number", 600),
     Bar("start-1", "accepted", "better", 0.5),
+    Bar("start-1", "served", "better", 0.5),
     Bar("start-1000", "accepted", "better", 0.2),
+    Bar("start-1000", "served", "better", 0.2),
     Bar("reload", "failed", "number", 0),
     Bar("reload", "worst", "better", 1.0),
 ]

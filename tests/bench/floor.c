@@ -19,6 +19,7 @@ struct half {
     int peer;
     int pipe[2];                /* splice: the bytes on their way from this end to the other */
     size_t queued_size;
+    bool stuck;                 /* splice: the other end takes no more for now */
 };
 
 static struct half *halves;     /* by descriptor */
@@ -69,23 +70,43 @@ pump_copy(int fd, bool ending)
     return true;
 }
 
+static void
+watch_again(int fd)
+{
+    struct epoll_event event = { .data.fd = fd };
+    event.events = (halves[fd].stuck ? 0 : EPOLLIN | EPOLLRDHUP) | (halves[halves[fd].peer].stuck ? EPOLLOUT : 0);
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
+        die("epoll_ctl");
+}
+
+/* One gulp in and all of it out, then back to epoll, which says again what is left: that lets the sender fill the
+ * socket meanwhile, and measures better than reading until nothing comes. While the receiver is full, this end is not
+ * watched but the receiver is. */
 static bool
 pump_splice(int fd)
 {
     struct half *half = &halves[fd];
-    for (;;) {
-        ssize_t moved;
-        if (half->queued_size == 0) {
-            moved = splice(fd, NULL, half->pipe[1], NULL, PIPE_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-            if (moved <= 0)
-                return moved < 0 && errno == EAGAIN;
-            half->queued_size = (size_t)moved;
-        }
+    ssize_t moved;
+    if (half->queued_size == 0) {
+        moved = splice(fd, NULL, half->pipe[1], NULL, PIPE_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (moved <= 0)
+            return moved < 0 && errno == EAGAIN;
+        half->queued_size = (size_t)moved;
+    }
+    while (half->queued_size > 0) {
         moved = splice(half->pipe[0], NULL, half->peer, NULL, half->queued_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (moved < 0 && errno != EAGAIN)
+            return false;
         if (moved < 0)
-            return errno == EAGAIN;
+            break;
         half->queued_size -= (size_t)moved;
     }
+    if (half->stuck != (half->queued_size > 0)) {
+        half->stuck = half->queued_size > 0;
+        watch_again(fd);
+        watch_again(half->peer);
+    }
+    return true;
 }
 
 static void
@@ -105,8 +126,8 @@ begin(int client)
                 die("pipe2");
             fcntl(halves[ends[i]].pipe[1], F_SETPIPE_SZ, PIPE_SIZE);
         }
-        watch(epoll_fd, client, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-        watch(epoll_fd, upstream, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+        watch(epoll_fd, client, EPOLLIN | EPOLLRDHUP);
+        watch(epoll_fd, upstream, EPOLLIN | EPOLLRDHUP);
     } else if (!pump_copy(client, false)) {
         end(client);
     } else {
@@ -121,9 +142,9 @@ ready(int fd, u32 events)
     if (halves[fd].peer < 0)
         return;
     bool goes_on = true;
-    if (splicing && events & EPOLLOUT && halves[halves[fd].peer].queued_size > 0)
+    if (splicing && events & EPOLLOUT && halves[halves[fd].peer].stuck)
         goes_on = pump_splice(halves[fd].peer);
-    if (goes_on && events & (EPOLLIN | EPOLLRDHUP))
+    if (goes_on && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP) && !halves[fd].stuck)
         goes_on = splicing ? pump_splice(fd) : pump_copy(fd, events & EPOLLRDHUP);
     if (!goes_on || events & EPOLLERR)
         end(fd);

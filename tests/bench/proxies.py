@@ -58,7 +58,9 @@ class Spcd(Proxy):
         return [self.spcc, "-o", f"{where}/blob", f"{where}/conf"]
 
     def prepare(self, where):
-        subprocess.run(self.judge(where), check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(self.judge(where), check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"spcc: {done.stderr.strip()[:300]}")
 
     def command(self, where, _reloadable=False):
         return [self.program, "-p", where, "-e", f"{where}/error.log", f"{where}/blob"]
@@ -115,8 +117,8 @@ def proxies(build):
     ]}
 
 
-def runs_in(proxy, kind):
-    """Splicing is HAProxy's answer to bulk only; the floor has no start-up, memory or reload to speak of."""
+def runs_in(proxy, case):
+    """Splicing is HAProxy's answer to bulk only; the floor has one server, no memory and no reload to speak of."""
     if proxy.name == "haproxy-splice":
-        return kind == "bulk"
-    return kind in ("short", "ping", "bulk", "trace") or not proxy.floor
+        return case.kind == "bulk"
+    return not proxy.floor or case.kind in ("short", "ping", "bulk") or case.options.get("servers") == 1

@@ -96,9 +96,10 @@ def run_start(bench, proxy, case, size):
             seen = serving.load("start", serving.ports[-1], PROXY_CPU, 30, *serving.command())
             runs["accepted"].append(seen["accepted_us"] / 1e3)
             runs["served"].append(seen["served_us"] / 1e3)
-            wall, cpu = judged(proxy.judge(serving.where))
-            runs["judge"].append(wall)
-            runs["judge_cpu"].append(cpu)
+            if hasattr(proxy, "judge"):
+                wall, cpu = judged(proxy.judge(serving.where))
+                runs["judge"].append(wall)
+                runs["judge_cpu"].append(cpu)
             if hasattr(proxy, "verify"):
                 runs["verify"].append(judged(proxy.verify(serving.where))[0])
         return {measure: statistics.median(values) for measure, values in runs.items()}
