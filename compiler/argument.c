@@ -9,9 +9,10 @@
 struct span
 word_part(const struct word *word, u32 start, u32 end)
 {
-    if (word->quoted || word->span.end - word->span.start != word->size || end <= start)
+    u32 first = word->span.start + word->quoted, last = word->span.end - word->quoted;
+    if (last - first != word->size || end <= start)
         return word->span;
-    return (struct span){word->span.start + start, word->span.start + end};
+    return (struct span){first + start, first + end};
 }
 
 /* ---- how many ---- */
@@ -45,7 +46,7 @@ argument_take(const struct directive *row, u32 count, u32 index)
     return NULL;
 }
 
-/* "a value: time", "2 values: string $variable", "no value" */
+/* "one argument: time", "2 arguments: string $variable", "no argument" */
 static const char *
 describe(struct unit *unit, const struct directive *row)
 {
@@ -58,10 +59,12 @@ describe(struct unit *unit, const struct directive *row)
         size += (size_t)snprintf(text + size, sizeof text - size, " %s%s%s%s", take->may ? "[" : "", take->name,
                                  take->many ? " ..." : "", take->may ? "]" : "");
     if (most == 0)
-        return "no value";
-    if (least == 1 && most == 1)
-        return arena_print(&unit->arena, "a value:%s", text);
-    return arena_print(&unit->arena, least == most ? "%u values:%s" : "%u or more values:%s", least, text);
+        return "no argument";
+    if (most == 1 && least == 1)
+        return arena_print(&unit->arena, "one argument:%s", text);
+    if (least != most && most != UINT32_MAX)
+        return arena_print(&unit->arena, "%u to %u arguments:%s", least, most, text);
+    return arena_print(&unit->arena, least == most ? "%u arguments:%s" : "%u or more arguments:%s", least, text);
 }
 
 static const char *
@@ -94,8 +97,18 @@ check_count(struct unit *unit, struct node *node)
 static const char *
 spell(struct unit *unit, const struct take *take, u64 value)
 {
-    const char *unit_name = take->kind == TAKE_TIME ? "ms" : take->kind == TAKE_SECONDS ? "s" : "";
-    return arena_print(&unit->arena, "%llu%s", (unsigned long long)value, unit_name);
+    static const struct {
+        enum kind kind;
+        u64 size;
+        const char *name;
+    } units[] = {
+        {TAKE_TIME, 24 * 3600 * 1000, "d"}, {TAKE_TIME, 1000, "s"},  {TAKE_TIME, 1, "ms"}, {TAKE_SECONDS, 24 * 3600, "d"},
+        {TAKE_SECONDS, 1, "s"},             {TAKE_SIZE, 1 << 20, "m"}, {TAKE_SIZE, 1 << 10, "k"},
+    };
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (take->kind == units[i].kind && value >= units[i].size && value % units[i].size == 0)
+            return arena_print(&unit->arena, "%llu%s", (unsigned long long)(value / units[i].size), units[i].name);
+    return arena_print(&unit->arena, "%llu", (unsigned long long)value);
 }
 
 static enum reading
@@ -284,6 +297,10 @@ say_unknown(struct unit *unit, struct node *node, enum directive_id of, const st
         diag(unit, no_value, word->span, shown(unit, word), best->name, "...");
         return;
     }
+    if (of == DIRECTIVE_listen && strncmp(word->text, "setfib=", 7) == 0) {
+        diag(unit, bsd_parameter, word->span, shown(unit, word));
+        return;
+    }
     diag(unit, unknown_parameter, word->span, shown(unit, &node->word[0]), shown(unit, word));
     if (best != NULL)
         diag_help(unit, "did you mean %s%s?", best->name, has_value(best) ? value : "");
@@ -301,11 +318,12 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
         say_unknown(unit, node, of, word);
         return false;
     }
+    size_t id = (size_t)(row - parameters);
     if (row->support == SUPPORT_LATER) {
         diag(unit, not_yet, word->span, arena_print(&unit->arena, "%s of %s", shown(unit, word), node->row->name));
+        options->word[id] = word;
         return false;
     }
-    size_t id = (size_t)(row - parameters);
     if (row->support == SUPPORT_NOTED)
         diag(unit, no_effect, word->span, shown(unit, word), row->says);
     if (options->word[id] != NULL) {
@@ -313,12 +331,16 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
         diag_note(unit, options->word[id]->span, "said first here");
     }
     options->word[id] = word;
+    if (has_value(row) && word->size == strlen(row->name)) {
+        diag(unit, no_value, word->span, shown(unit, word), row->name, "...");
+        return false;
+    }
     u64 value = 1, scale = row->kind == TAKE_SECONDS ? 1000 : 1; /* fields hold ms */
     struct take take = {.kind = row->kind, .name = row->name};
     struct span span = word_part(word, (u32)strlen(row->name), word->size);
-    if (row->kind != TAKE_NOTHING &&
-        !argument_value(unit, &take, row->name, word->text + strlen(row->name), span, row->least,
-                        land_most(&row->into) / scale, &value))
+    const char *what = arena_text(&unit->arena, row->name, strlen(row->name) - has_value(row));
+    if (row->kind != TAKE_NOTHING && !argument_value(unit, &take, what, word->text + strlen(row->name), span, row->least,
+                                                     land_most(&row->into) / scale, &value))
         return false;
     options->value[id] = value;
     if (row->into.section != 0)

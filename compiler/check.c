@@ -61,9 +61,30 @@ shown(struct unit *unit, const struct word *word)
     return show(unit, word->text, word->size);
 }
 
+/* A directive that we do not know may declare the variables that it names: do not call them unknown. */
 static void
-say_unknown(struct unit *unit, const struct word *word, u32 context)
+declare_words(struct unit *unit, const struct node *node)
 {
+    for (u32 i = 1; i < node->word_count; i++)
+        if (node->word[i].text[0] == '$' && node->word[i].size > 1)
+            *map_at(&unit->arena, &unit->variables, node->word[i].text + 1, node->word[i].size - 1) = 1;
+}
+
+static bool
+is_plain(const char *text)
+{
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
+}
+
+static void
+say_unknown(struct unit *unit, const struct node *node, u32 context)
+{
+    const struct word *word = &node->word[0];
+    declare_words(unit, node);
+    if (node->block && node->word_count > 1) {
+        const char *name = lower_case(unit, node->word[1].text);
+        *map_at(&unit->arena, &unit->maybe, name, strlen(name)) = 1;
+    }
     for (const struct foreign *row = foreigners; row < foreigners + sizeof foreigners / sizeof *foreigners; row++)
         if (strcmp(row->name, word->text) == 0) {
             diag(unit, foreign_directive, word->span, shown(unit, word), row->whose);
@@ -78,13 +99,15 @@ say_unknown(struct unit *unit, const struct word *word, u32 context)
         nearest_try(&nearest, directives[i].name);
     if (nearest.best != NULL)
         diag_help(unit, "did you mean %s?", nearest.best);
+    else if (!is_plain(word->text))
+        diag_help(unit, "if it stands for something that was left out, put that here; else take it out");
 }
 
 static const struct {
     u32 context, outer;
     const char *where;
 } contexts[] = {
-    {IN_MAIN, 0, "at the top of the file"},      {IN_EVENTS, IN_MAIN, "in events {}"},
+    {IN_MAIN, 0, "outside of every block"},      {IN_EVENTS, IN_MAIN, "in events {}"},
     {IN_STREAM, IN_MAIN, "directly in stream {}"}, {IN_SERVER, IN_STREAM, "in server {}"},
     {IN_UPSTREAM, IN_STREAM, "in upstream {}"},
 };
@@ -109,12 +132,15 @@ say_misplaced(struct unit *unit, const struct node *node, const struct directive
     u32 outer, ignored;
     const char *here = places(unit, context, &outer), *there = places(unit, row->in, &ignored);
     diag(unit, misplaced, node->word[0].span, shown(unit, &node->word[0]), here);
-    if ((row->in & outer) != 0 && outer != IN_MAIN)
+    if ((row->in & outer) != 0 && outer != IN_MAIN) {
         diag_help(unit, "it belongs %s: is a \"}\" missing before it?", there);
-    else if (context == IN_MAIN && (row->in & IN_STREAM) != 0)
+        if (unit->unclosed != NULL)
+            diag_withdraw(unit, unit->unclosed); /* that is it */
+    } else if (context == IN_MAIN && (row->in & IN_STREAM) != 0) {
         diag_help(unit, "put it in stream { ... }");
-    else
+    } else {
         diag_help(unit, "it belongs %s", there);
+    }
 }
 
 /* ---- a ";" missing at the end of a line ---- */
@@ -215,11 +241,10 @@ static bool
 check_shape(struct unit *unit, struct node *node)
 {
     const struct directive *row = node->row;
-    const char *name = shown(unit, &node->word[0]);
     if (row->opens != 0 && !node->block)
-        diag(unit, needs_block, node->word[0].span, name, row->name);
+        diag(unit, needs_block, node->word[0].span, shown(unit, &node->word[0]), row->name);
     else if (row->opens == 0 && node->block)
-        diag(unit, takes_no_block, node->open, name);
+        diag(unit, takes_no_block, node->open, shown(unit, &node->word[0]));
     else
         return true;
     return false;
@@ -233,7 +258,7 @@ check_node(struct unit *unit, struct node *node, u32 context, struct scope *scop
     node->broken = true;
     split(unit, node, here ? row : NULL, context);
     if (row == NULL)
-        say_unknown(unit, &node->word[0], context);
+        say_unknown(unit, node, context);
     else if (!here)
         say_misplaced(unit, node, row, context);
     if (!here)

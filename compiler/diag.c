@@ -25,6 +25,7 @@ struct diag {
     enum diagnostic id;
     struct span span;
     u32 order;
+    bool withdrawn;
     const char *text, *help;
     struct vector notes; /* of struct remark */
 };
@@ -72,6 +73,13 @@ diag_help(struct unit *unit, const char *format, ...)
     va_start(arguments, format);
     unit->last->help = arena_vprint(&unit->arena, format, arguments);
     va_end(arguments);
+}
+
+void
+diag_withdraw(struct unit *unit, struct diag *diag)
+{
+    unit->error_count -= !diag->withdrawn && rows[diag->id].severity == SEVERITY_ERROR;
+    diag->withdrawn = true;
 }
 
 bool
@@ -285,8 +293,9 @@ diag_print(struct unit *unit, FILE *file, bool colour)
             fprintf(file, "spcc: and %u more\n", unit->diags.count - i);
             break;
         }
-        if (i > 0 && diag[i]->id == diag[i - 1]->id && diag[i]->span.start == diag[i - 1]->span.start)
-            continue; /* the same once more: an include that stands in two places, say */
+        if (diag[i]->withdrawn || (i > 0 && diag[i]->span.start == diag[i - 1]->span.start &&
+                                   strcmp(diag[i]->text, diag[i - 1]->text) == 0))
+            continue; /* or the same once more */
         print_diag(&printer, diag[i]);
     }
 }

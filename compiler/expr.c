@@ -79,6 +79,9 @@ say_unknown(struct unit *unit, struct span span, const char *name)
         nearest_try(&nearest, ours[i]);
     for (u32 i = 0; i < LATER_COUNT; i++)
         nearest_try(&nearest, later[i]);
+    const struct define *define = unit->defines.item;
+    for (u32 i = 0; i < unit->defines.count; i++)
+        nearest_try(&nearest, define[i].name);
     if (nearest.best != NULL)
         diag_help(unit, "did you mean $%s?", nearest.best);
     else

@@ -18,6 +18,7 @@ struct binding {
     u32 port, record, server; /* record: of the address */
     struct blob_listener options;
     struct span span;
+    bool udp;
     bool own;     /* has parameters that ask for a socket of its own */
     bool named;   /* its server has a server_name */
     u32 next;     /* 1 + index of the next binding of the same port, 0 for none */
@@ -62,11 +63,10 @@ span_of(const struct node *node)
 static bool
 read_address(struct unit *unit, const struct word *word, struct address *address)
 {
-    const char *text = show(unit, word->text, word->size);
     enum address_problem problem = value_address(word->text, true, address);
     if (problem != ADDRESS_OK) {
-        diag(unit, bad_address, word_part(word, address->bad_start, address->bad_end), text,
-             value_address_problem[problem]);
+        diag(unit, bad_address, word_part(word, address->bad_start, address->bad_end),
+             show(unit, word->text, word->size), value_address_problem[problem]);
         if (problem == ADDRESS_BRACKETS)
             diag_help(unit, "IPv6 is written in brackets: [::1]:8000");
         return false;
@@ -80,9 +80,9 @@ read_address(struct unit *unit, const struct word *word, struct address *address
         }
     }
     if (address->family == FAMILY_NONE)
-        diag(unit, listen_name, word->span, text);
+        diag(unit, listen_name, word->span, show(unit, word->text, word->size));
     else if (address->family != FAMILY_UNIX && address->port == 0) {
-        diag(unit, no_listen_port, word->span, text);
+        diag(unit, no_listen_port, word->span, show(unit, word->text, word->size));
         diag_help(unit, "write %s:8000, say", word->text);
     } else
         return true;
@@ -105,6 +105,10 @@ read_keepalive(struct unit *unit, const struct word *word, struct blob_listener 
     record->flags |= strcmp(text, "off") == 0 ? LISTENER_NO_KEEPALIVE : LISTENER_KEEPALIVE;
     if (strcmp(text, "on") == 0 || strcmp(text, "off") == 0)
         return;
+    if (text[0] != ':' && (text[0] < '0' || text[0] > '9')) {
+        diag(unit, bad_keepalive, word->span, show(unit, word->text, word->size));
+        return;
+    }
     bool any = false;
     for (u32 i = 0; i < 3; i++) {
         size_t size = strcspn(text, ":");
@@ -134,6 +138,7 @@ read_options(struct unit *unit, struct node *node, struct binding *binding)
         diag(unit, no_effect, ipv6only->span, show(unit, ipv6only->text, ipv6only->size), "the address is not of IPv6");
     if (keepalive != NULL)
         read_keepalive(unit, keepalive, &binding->options);
+    binding->udp = options.word[PARAMETER_listen_udp] != NULL;
     for (u32 i = 0; i < PARAMETER_COUNT; i++)
         binding->own |= options.word[i] != NULL && parameters[i].own_socket;
 }
@@ -150,25 +155,29 @@ binding_at(const struct unit *unit, u32 index)
 static u32 *
 find_binding(struct unit *unit, const struct binding *binding)
 {
-    if (binding->address.family == FAMILY_UNIX)
-        return map_at(&unit->arena, &unit->bound, binding->address.path, strlen(binding->address.path));
+    if (binding->address.family == FAMILY_UNIX) {
+        const char *key = arena_print(&unit->arena, "%d%s", binding->udp, binding->address.path);
+        return map_at(&unit->arena, &unit->bound, key, strlen(key));
+    }
     struct {
-        u32 family, port;
+        u32 family, udp, port;
         ip16 ip;
     } *key = arena_take(&unit->arena, sizeof *key);
     key->family = binding->address.family;
+    key->udp = binding->udp;
     key->port = binding->port;
     key->ip = binding->address.ip;
     return map_at(&unit->arena, &unit->bound, key, sizeof *key);
 }
 
 static struct port *
-find_port(struct unit *unit, enum family family, u32 number)
+find_port(struct unit *unit, const struct binding *binding, enum family family)
 {
-    u32 *key = arena_take(&unit->arena, 2 * sizeof *key);
+    u32 *key = arena_take(&unit->arena, 3 * sizeof *key);
     key[0] = family;
-    key[1] = number;
-    u32 *slot = map_at(&unit->arena, &unit->bound, key, 2 * sizeof *key);
+    key[1] = binding->udp;
+    key[2] = binding->port;
+    u32 *slot = map_at(&unit->arena, &unit->bound, key, 3 * sizeof *key);
     if (*slot == 0) {
         vector_add(&unit->arena, &unit->ports, sizeof(struct port));
         *slot = unit->ports.count;
@@ -205,7 +214,7 @@ bind_one(struct unit *unit, struct binding *binding)
     *slot = unit->bindings.count + 1;
     binding->record = listen_address(unit, &binding->address, binding->port, binding->span);
     if (binding->address.family != FAMILY_UNIX) {
-        struct port *port = find_port(unit, binding->address.family, binding->port);
+        struct port *port = find_port(unit, binding, binding->address.family);
         if (port->first == 0)
             port->first = *slot;
         else
@@ -289,11 +298,11 @@ listen_compile_server(struct unit *unit, struct node *block)
 
 /* ---- sockets ---- */
 
-/* The binding of all addresses of a port, NULL for none. */
+/* The binding of all addresses of that family on binding's port, NULL for none. */
 static struct binding *
-wildcard_of(struct unit *unit, enum family family, u32 number)
+wildcard_of(struct unit *unit, const struct binding *binding, enum family family)
 {
-    const struct port *port = find_port(unit, family, number);
+    const struct port *port = find_port(unit, binding, family);
     return port->wildcard != 0 ? binding_at(unit, port->wildcard - 1) : NULL;
 }
 
@@ -332,7 +341,7 @@ add_listener(struct unit *unit, struct binding *binding)
     struct blob_listener *record = &binding->options;
     u32 first = image_count(unit, SECTION_endpoint);
     if (binding->address.wildcard) {
-        for (u32 at = find_port(unit, binding->address.family, binding->port)->first; at != 0;) {
+        for (u32 at = find_port(unit, binding, binding->address.family)->first; at != 0;) {
             const struct binding *other = binding_at(unit, at - 1);
             if (is_sharing(other, binding))
                 add_endpoint(unit, other);
@@ -355,12 +364,12 @@ listen_compile(struct unit *unit)
             add_listener(unit, binding);
             continue;
         }
-        struct binding *wildcard = wildcard_of(unit, binding->address.family, binding->port);
+        struct binding *wildcard = wildcard_of(unit, binding, binding->address.family);
         if (is_sharing(binding, wildcard))
             continue;
         check_overlap(unit, binding, wildcard);
         if (binding->address.family == FAMILY_IPV4) {
-            const struct binding *dual = wildcard_of(unit, FAMILY_IPV6, binding->port);
+            const struct binding *dual = wildcard_of(unit, binding, FAMILY_IPV6);
             if (dual != NULL && (dual->options.flags & LISTENER_IPV6ONLY) == 0)
                 check_overlap(unit, binding, dual);
         }

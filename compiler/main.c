@@ -180,6 +180,7 @@ read_options(int count, char **argument, struct settings *settings)
 {
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+    opterr = 0;
     for (int option; (option = getopt_long(count, argument, "o:I:D:hV", options, NULL)) != -1;) {
         switch (option) {
         case 'o':
@@ -198,8 +199,10 @@ read_options(int count, char **argument, struct settings *settings)
             puts("spcc " SPC_VERSION);
             return CLEAN;
         default:
-            fputs(usage, stderr);
-            return FAILED;
+            if (optopt != 0 && strchr("oID", optopt) != NULL)
+                return fail("-%c needs an argument; try spcc --help", optopt);
+            return optopt != 0 ? fail("there is no option -%c; try spcc --help", optopt)
+                               : fail("there is no option %s; try spcc --help", argument[optind - 1]);
         }
     }
     return -1;

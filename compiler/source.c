@@ -65,6 +65,15 @@ quoted(struct unit *unit, const char *text)
     return show(unit, text, strlen(text));
 }
 
+/* Say once that this is too much, and read nothing more. */
+static void
+say_full(struct unit *unit, const char *path, struct span span, const char *limit)
+{
+    if (!unit->full)
+        diag(unit, too_much, span, quoted(unit, path), limit);
+    unit->full = unit->broken = true;
+}
+
 /* Add path, open as fd, to the sources. NULL: it was reported at span. Closes fd. */
 static struct source *
 add_source(struct unit *unit, int fd, const char *path, const char *name, struct span span)
@@ -84,13 +93,12 @@ add_source(struct unit *unit, int fd, const char *path, const char *name, struct
         good = read_all(unit, fd, S_ISREG(status.st_mode) ? (size_t)status.st_size % limit : 0, limit, &text, &size);
     int error = errno;
     close(fd);
-    if (!good) {
-        if (error == EFBIG || unit->sources.count >= FILES_MAX)
-            diag(unit, too_much, span, quoted(unit, path), "1 GiB");
-        else
-            diag(unit, unreadable, span, quoted(unit, path), strerror(error));
+    if (!good && error == EFBIG)
+        say_full(unit, path, span, "1 GiB");
+    else if (!good)
+        diag(unit, unreadable, span, quoted(unit, path), strerror(error));
+    if (!good)
         return NULL;
-    }
     struct source *source = arena_take(&unit->arena, sizeof *source);
     *source = (struct source){.path = path, .name = name, .text = text, .size = (u32)size, .base = unit->position,
                               .include = span, .device = status.st_dev, .inode = status.st_ino};
@@ -138,10 +146,10 @@ include_file(struct unit *unit, const struct word *word, const char *path, const
         diag(unit, include_depth, word->span, INCLUDE_DEPTH_MAX);
         return;
     }
-    if (unit->sources.count >= FILES_MAX) {
-        diag(unit, too_much, word->span, quoted(unit, path), "100,000 files");
+    if (unit->sources.count >= FILES_MAX)
+        say_full(unit, path, word->span, "20,000 files");
+    if (unit->full)
         return;
-    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         diag(unit, unreadable, word->span, quoted(unit, path), strerror(errno));

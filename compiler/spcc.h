@@ -23,6 +23,7 @@ struct unit;
 struct word;
 struct node;
 struct directive;
+struct diag;
 
 /* ---- limits ---- */
 
@@ -30,7 +31,7 @@ enum {
     WORD_SIZE_MAX = 64 * 1024,
     BLOCK_DEPTH_MAX = 100,
     INCLUDE_DEPTH_MAX = 20,
-    FILES_MAX = 100 * 1000,
+    FILES_MAX = 20 * 1000,
     UNIX_PATH_MAX = 107, /* bytes: sockaddr_un less its NUL */
     DIAG_PRINT_MAX = 200,
 };
@@ -133,6 +134,10 @@ void diag_note(struct unit *unit, struct span span, const char *format, ...) __a
 void diag_help(struct unit *unit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Text of a configuration, fit to be read: in quotes, cut short, without control characters. */
 const char *show(struct unit *unit, const char *text, size_t size);
+/* text in lower case, as names of upstreams are compared. */
+const char *lower_case(struct unit *unit, const char *text);
+/* It was the consequence of another mistake. */
+void diag_withdraw(struct unit *unit, struct diag *diag);
 bool diag_failed(const struct unit *unit);
 void diag_print(struct unit *unit, FILE *file, bool colour);
 
@@ -154,6 +159,7 @@ struct word {
     const char *text; /* NUL-ended, escapes resolved */
     u32 size;
     bool quoted;
+    bool glued;       /* to the quoted word before it, which was reported */
     struct span span; /* with its quotes */
 };
 
@@ -181,6 +187,7 @@ struct parse {
     u32 depth;          /* blocks open */
     bool statement;     /* within a statement: the next word is an argument */
     bool lua;           /* this statement is some *_by_lua_block */
+    u32 quote_end;      /* offset behind the last quoted word */
     bool over;          /* too broken to go on */
     struct node *first; /* the result */
     struct node *crooked;      /* the first block whose closing brace is indented otherwise than its opening */
@@ -210,6 +217,7 @@ enum address_problem {
     ADDRESS_EMPTY,      /* no host */
     ADDRESS_URL,        /* a URL, or a path behind the port */
     ADDRESS_HOST,       /* neither an address nor a host name */
+    ADDRESS_IPV4,       /* digits and dots, and no address */
     ADDRESS_BRACKETS,   /* IPv6 without brackets, or with an unclosed one */
     ADDRESS_PORT,       /* not a port */
     ADDRESS_PORT_RANGE, /* a range that runs backwards or is not one */
@@ -482,6 +490,8 @@ struct unit {
     struct diag *last; /* where notes and help go */
     u32 error_count;
     bool broken; /* the files do not parse: what seems to be missing may be there */
+    bool full;   /* no more files are read */
+    struct diag *unclosed; /* of the last block without an end */
 
     struct vector defines;
     struct map words; /* directive names -> 1 + index of the first row */
@@ -490,6 +500,7 @@ struct unit {
     struct scope main, stream, here;
     struct vector work;   /* of struct node *: blocks to compile */
     struct map variables; /* declared by map, geo, set ... */
+    struct map maybe;     /* names of blocks of unknown kind, lower case: perhaps upstreams */
     bool noted[DIRECTIVE_COUNT];
 
     struct image image;

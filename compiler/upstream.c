@@ -13,8 +13,8 @@ struct declaration {
     u32 record;
 };
 
-static const char *
-lower(struct unit *unit, const char *text)
+const char *
+lower_case(struct unit *unit, const char *text)
 {
     char *copy = arena_text(&unit->arena, text, strlen(text));
     for (char *c = copy; *c != '\0'; c++)
@@ -27,7 +27,7 @@ lower(struct unit *unit, const char *text)
 static const struct declaration *
 find(struct unit *unit, const char *name)
 {
-    const char *key = lower(unit, name);
+    const char *key = lower_case(unit, name);
     u32 found = map_find(&unit->declared, key, strlen(key));
     return found == 0 ? NULL : (struct declaration *)unit->declarations.item + found - 1;
 }
@@ -133,7 +133,7 @@ declare(struct unit *unit, const struct word *word, u32 record)
     }
     struct declaration *declaration = vector_add(&unit->arena, &unit->declarations, sizeof *declaration);
     *declaration = (struct declaration){word->text, word->span, record};
-    const char *key = lower(unit, word->text);
+    const char *key = lower_case(unit, word->text);
     *map_at(&unit->arena, &unit->declared, key, strlen(key)) = unit->declarations.count;
     return true;
 }
@@ -165,10 +165,15 @@ say_no_group(struct unit *unit, const struct word *word)
 {
     struct nearest nearest = {.word = word->text};
     const struct declaration *declaration = unit->declarations.item;
+    const char *key = lower_case(unit, word->text);
+    if (map_find(&unit->maybe, key, strlen(key)) != 0)
+        return; /* its block was reported */
     for (u32 i = 0; i < unit->declarations.count; i++)
         nearest_try(&nearest, declaration[i].name);
     diag(unit, unknown_upstream, word->span, show(unit, word->text, word->size));
-    if (nearest.best != NULL)
+    if (map_find(&unit->variables, word->text, word->size) != 0)
+        diag_help(unit, "did you mean the variable $%s?", word->text);
+    else if (nearest.best != NULL)
         diag_help(unit, "did you mean %s?", nearest.best);
     else
         diag_help(unit, "write host:port, or add: upstream %s { server host:port; }", word->text);
@@ -178,7 +183,7 @@ say_no_group(struct unit *unit, const struct word *word)
 static u32
 make_implicit(struct unit *unit, const struct word *word, const struct address *address)
 {
-    const char *key = lower(unit, word->text);
+    const char *key = lower_case(unit, word->text);
     u32 *slot = map_at(&unit->arena, &unit->upstreams, key, strlen(key));
     if (*slot != 0)
         return *slot;

@@ -147,6 +147,7 @@ const char *const value_address_problem[ADDRESS_COUNT] = {
     [ADDRESS_EMPTY] = "has no host",
     [ADDRESS_URL] = "is not an address but a URL",
     [ADDRESS_HOST] = "is neither an address nor the name of a host",
+    [ADDRESS_IPV4] = "has no valid IPv4 address: that is four numbers from 0 to 255",
     [ADDRESS_BRACKETS] = "is not an IPv6 address in brackets",
     [ADDRESS_PORT] = "has no valid port: a port is a number from 1 to 65535",
     [ADDRESS_PORT_RANGE] = "has no valid range of ports: it is written FIRST-LAST",
@@ -271,6 +272,8 @@ read_host(const char *text, const char *end, bool listen, struct address *addres
         return ADDRESS_OK;
     }
     address->ip = (ip16){0};
+    if (strspn(text, "0123456789.") >= address->host_size)
+        return bad(address, text, text, end, ADDRESS_IPV4);
     return is_host_name(text, address->host_size) ? ADDRESS_OK : bad(address, text, text, end, ADDRESS_HOST);
 }
 

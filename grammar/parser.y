@@ -74,7 +74,7 @@ items : %empty                      { $$ = (struct node_list){0}; }
       | items item                  { $$ = add_node($1, $2); }
       ;
 last  : %empty                      { $$ = NULL; }
-      | words                       { $$ = make_node(parse, $1); miss_semicolon(parse, $$); }
+      | words                       { $$ = parse->over ? NULL : make_node(parse, $1); miss_semicolon(parse, $$); }
       ;
 item  : words SEMICOLON             { $$ = make_node(parse, $1); }
       | words OPEN list close       { $$ = make_block(parse, $1, $2, $3, $4); }
@@ -85,7 +85,7 @@ close : CLOSE
       | END                         { $$ = (struct span){0}; }
       ;
 words : WORD                        { $$ = add_word(parse, (struct word_list){0}, $1); }
-      | words WORD                  { $$ = add_word(parse, $1, $2); }
+      | words WORD                  { $$ = $2.glued ? $1 : add_word(parse, $1, $2); }
       ;
 
 %%
@@ -150,6 +150,7 @@ miss_close(struct parse *parse, const struct node *node)
         return; /* that was the reason, and it is known */
     const struct word *word = &node->word[0];
     diag(unit, unclosed_block, word->span, show(unit, word->text, word->size));
+    unit->unclosed = unit->last;
     if (parse->crooked != NULL)
         diag_note(unit, parse->crooked_brace, "this \"}\" closes %s of line %u, and is indented otherwise",
                   show(unit, parse->crooked->word[0].text, parse->crooked->word[0].size),
@@ -180,7 +181,7 @@ static void
 miss_semicolon(struct parse *parse, const struct node *node)
 {
     struct unit *unit = parse->unit;
-    if (parse->over)
+    if (node == NULL)
         return;
     const struct word *word = &node->word[node->word_count - 1];
     diag(unit, no_semicolon, ((struct span){word->span.end, word->span.end + 1}), show(unit, word->text, word->size));
