@@ -21,7 +21,7 @@ ENVIRONMENT = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "NO_COLO
 
 def spcc(tools, folder, arguments):
     done = subprocess.run(
-        [tools["spcc"], *arguments],
+        ["spcc", *arguments], executable=tools["spcc"],  # it names itself in usage errors
         cwd=folder, env={**ENVIRONMENT, **sanitizer_options()}, stdin=subprocess.DEVNULL,
         capture_output=True, timeout=60, check=False,
     )

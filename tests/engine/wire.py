@@ -13,7 +13,8 @@ import time
 
 from talk import Failure
 
-PATIENCE = 8.0  # seconds for anything that must happen; sanitizer builds on a busy machine are slow
+# Seconds for anything that must happen; sanitizer builds on a busy machine are slow.
+PATIENCE = float(os.environ.get("PATIENCE", "8"))
 BLOCK = 64 * 1024
 PATTERN_SIZE = 65521  # a prime: no buffer size divides it, so lost or doubled bytes never line up again
 PATTERN = random.Random(1).randbytes(PATTERN_SIZE) * 3
