@@ -9,9 +9,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { RESOLVE_AGAIN_S = 10 };
+enum {
+    RESOLVE_AGAIN_S = 10,
+    FDS_LEAST = 1024,
+    FDS_MOST = 4 << 20,
+    LOOPS_LEAST = 64,
+    BYTES_PER_FD = 256,
+};
 
 static struct {
     const struct options *options;
@@ -56,8 +63,6 @@ publish(struct generation *g)
 {
     g->next = control.current;
     control.current = g;
-    for (const struct generation *each = g; each; each = each->next)
-        g->fd_reserve += each->fd_bound;
     for (u32 i = 0; i < control.worker_count; i++)
         worker_take(control.worker[i], i < g->shard_count ? g->shard[i] : NULL);
     if (g->unresolved_count)
@@ -303,6 +308,19 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 
 /* ---- whole ---- */
 
+/* libev keeps some bytes for each descriptor in each loop, and twice as much while an array grows. */
+static void
+open_memory(const struct surroundings *s)
+{
+    struct rlimit limit = {.rlim_cur = FDS_LEAST};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    u64 fds = limit.rlim_cur < FDS_LEAST ? FDS_LEAST : limit.rlim_cur > FDS_MOST ? FDS_MOST : limit.rlim_cur;
+    u64 loops = s->worker_count < LOOPS_LEAST ? LOOPS_LEAST : s->worker_count; /* a reload may want more */
+    if (!memory_open(fds * loops * BYTES_PER_FD))
+        die("no memory for the event loops: %s", strerror(errno));
+    ev_set_allocator(memory_resize);
+}
+
 static void
 watch(void)
 {
@@ -360,6 +378,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     supervisor_drop_privilege(first, &log_default);
     if (directory[0] && chdir(directory) != 0)
         die("working_directory %s: %s", directory, strerror(errno));
+    open_memory(first);
     control.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (!control.loop)
         die("no event loop: %s", strerror(errno));

@@ -186,14 +186,6 @@ free_generation(struct generation *g)
     free(g);
 }
 
-static u32
-count_descriptors(const struct generation *g)
-{
-    const struct surroundings *s = g->surroundings;
-    u64 count = (u64)g->blob->main[1].worker_connections * 2 * s->worker_count + s->socket_count + s->log_count;
-    return count < NOFILE_MAX ? (u32)count : NOFILE_MAX;
-}
-
 struct generation *
 generation_open(struct surroundings *surroundings)
 {
@@ -203,7 +195,6 @@ generation_open(struct surroundings *surroundings)
     g->surroundings = surroundings;
     g->blob = &surroundings->mapping->blob;
     g->buffer_size = largest_buffer(g->blob);
-    g->fd_bound = count_descriptors(g);
     if (open_loggers(g) && upstream_open(g)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {

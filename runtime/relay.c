@@ -14,8 +14,9 @@
 
 enum {
     FAIR_BYTES = 4 << 20,     /* a session that always has more to read gives way to the others after so many */
-    BULK_BYTES = 256 << 10,   /* that have come without a trickle between: what follows is worth splicing */
-    TRICKLE_BYTES = 16 << 10, /* what one wake-up brings is no bulk if it is less */
+    BULK_BYTES = 256 << 10,   /* that came in a streak: what follows is worth splicing */
+    STREAK_MOST = 1 << 20,    /* where counting ends, so that a streak does not outlive three trickles */
+    TRICKLE_BYTES = 16 << 10, /* what a wake-up brings, if it is less, halves the streak */
 };
 
 static void
@@ -45,6 +46,7 @@ took(struct session *s, struct side *from, ssize_t got)
     if (got <= 0)
         return 0;
     from->received += (u64)got;
+    from->streak = from->streak < STREAK_MOST ? from->streak + (u32)got : from->streak;
     rate_spend(from, (u64)got);
     return got;
 }
@@ -62,7 +64,6 @@ copy_some(struct session *s, struct side *from, struct side *to, u64 most, enum 
     got = took(s, from, got);
     if (got <= 0)
         return got;
-    from->streak += (u32)got;
     *state = side_write(s, to, scratch, (size_t)got);
     return (size_t)got == size ? got : 0;
 }
@@ -106,7 +107,7 @@ move(struct session *s, struct side *from, struct side *to)
         if (move_some(s, from, to, &state) <= 0)
             break; /* the socket is empty, or level-triggered epoll will say so again */
     if (state == FLUSH_DONE && from->received - before < TRICKLE_BYTES)
-        from->streak = 0;
+        from->streak /= 2;
     if (state != FLUSH_FAILED)
         return true;
     end_failed_write(s, to, errno);
@@ -234,6 +235,12 @@ relay_start(struct session *s)
 /* ---- time limits ---- */
 
 static double
+earlier(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static double
 limit(u64 limit_ms, double since)
 {
     return limit_ms ? since + (double)limit_ms / 1000 : INFINITY;
@@ -250,9 +257,9 @@ double
 relay_due(const struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    double due = fmin(idle_limit(s), limit(proxy->session_timeout_ms, s->started));
-    due = fmin(due, limit(proxy->client_timeout_ms, s->client.active));
-    return fmin(due, limit(proxy->upstream_timeout_ms, s->upstream.active));
+    double due = earlier(idle_limit(s), limit(proxy->session_timeout_ms, s->started));
+    due = earlier(due, limit(proxy->client_timeout_ms, s->client.active));
+    return earlier(due, limit(proxy->upstream_timeout_ms, s->upstream.active));
 }
 
 void

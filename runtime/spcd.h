@@ -76,6 +76,14 @@ void slab_close(struct slab *slab);
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *piece);
 
+/* ---- memory.c: memory for libraries ---- */
+
+/* Set up to size bytes aside, once, before the first use. False: there is none. */
+bool memory_open(size_t size);
+
+/* What realloc() does, and free() for size 0, from what was set aside: for ev_set_allocator(). Thread-safe. */
+void *memory_resize(void *memory, long size);
+
 /* ---- pipe.c: for bulk that is not copied ---- */
 
 enum { PIPE_COUNT = 64, PIPE_SIZE = 1 << 20 };
@@ -294,8 +302,6 @@ struct generation {
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
     u32 target_count, unresolved_count;
-    u32 fd_bound;                /* descriptors that it may have open */
-    u32 fd_reserve;              /* the same with what older generations may still have */
     u32 buffer_size, tried_size; /* the largest that any session here needs, bytes */
     u32 shard_count;
     struct shard **shard;        /* one for each worker */
@@ -350,7 +356,6 @@ struct worker {
     struct pipe_pool pipes;
     struct shard *shard;      /* takes new sessions; NULL when draining */
     struct session *first;    /* all sessions, of every generation */
-    u32 fd_reserved;
     double refused_said;      /* when a refusal was last logged */
     u64 counter[COUNTER_COUNT], closed[CLOSE_COUNT];
     pthread_mutex_t mutex;    /* over what follows: written by the control thread */
@@ -386,7 +391,7 @@ struct side {
     u8 *buffer;        /* what waits: bytes at to end of it, from the slab */
     struct pipe *pipe; /* or what is in this pipe; never both */
     u32 at, end;
-    u32 streak;        /* bytes copied since the last trickle: many of them are bulk, and spliced */
+    u32 streak;        /* bytes that came without a trickle between: many of them are bulk, and spliced */
     struct throttle *throttle; /* of what is read from it; NULL: no limit */
     double active;     /* when something was last read from it */
     bool eof;

@@ -110,13 +110,18 @@ surroundings_nodelay(const struct blob *blob, const struct blob_listener *listen
     return true;
 }
 
-/* Options that a listening socket may be given again when a new blob changes its mind. What the system does
- * not know (an old kernel, an option of another family) is no reason not to serve. */
+/* Options that a listening socket may be given again when a new blob changes its mind; a fresh one has all of
+ * them off. What the system does not know (an old kernel, an option of another family) is no reason not to
+ * serve. */
 static void
-configure(int fd, const struct blob *blob, const struct blob_listener *listener)
+configure(int fd, const struct blob *blob, const struct blob_listener *listener, bool fresh)
 {
     u32 flags = listener->flags;
-    set(fd, IPPROTO_TCP, TCP_NODELAY, surroundings_nodelay(blob, listener));
+    bool nodelay = surroundings_nodelay(blob, listener);
+    if (nodelay || !fresh)
+        set(fd, IPPROTO_TCP, TCP_NODELAY, nodelay);
+    if (flags & LISTENER_DEFERRED || !fresh)
+        set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, !!(flags & LISTENER_DEFERRED));
     if (listener->rcvbuf)
         set(fd, SOL_SOCKET, SO_RCVBUF, listener->rcvbuf);
     if (listener->sndbuf)
@@ -131,7 +136,6 @@ configure(int fd, const struct blob *blob, const struct blob_listener *listener)
         set(fd, IPPROTO_TCP, TCP_KEEPCNT, listener->keepalive_count);
     if (listener->fastopen)
         set(fd, IPPROTO_TCP, TCP_FASTOPEN, listener->fastopen);
-    set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, flags & LISTENER_DEFERRED ? 1 : 0);
     if (flags & LISTENER_REUSEPORT)
         set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
@@ -172,7 +176,7 @@ new_socket(const struct blob *blob, const struct blob_listener *listener, const 
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !!(listener->flags & LISTENER_IPV6ONLY));
-    configure(fd, blob, listener);
+    configure(fd, blob, listener, true);
     return fd;
 }
 
@@ -234,7 +238,7 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
             int kept = find_socket(old, blob, listener, worker);
             s->socket[place] = kept;
             if (kept >= 0) {
-                configure(kept, blob, listener);
+                configure(kept, blob, listener, false);
                 listen(kept, (int)listener->backlog);
             } else if (!open_socket(s, listener, test, logger, &s->socket[place])) {
                 return false;

@@ -1,98 +1,14 @@
 /*
  * A worker: one thread, one libev loop, and the sessions of that loop. What the control thread wants of it
  * is left in a few fields under a mutex, and a wake-up sent.
- *
- * libev grows its arrays when they are first needed. So that no session ever pays for that, a worker drives
- * them to their largest size before it takes a shard.
  */
 #include "spcd.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum { READY_AT_ONCE = 512, ACCEPT_PAUSE_MS = 500 };
-
-/* ---- room in libev ---- */
-
-static void
-nothing_io(struct ev_loop *loop, ev_io *io, int events)
-{
-    (void)loop, (void)io, (void)events;
-}
-
-static void
-nothing_timer(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    (void)loop, (void)timer, (void)events;
-}
-
-/* Grow what depends on the number of descriptors and timers. The descriptors are not open: they are only
- * started and stopped, and libev asks the kernel nothing in between. */
-static bool
-reserve_watchers(struct ev_loop *loop, u32 count)
-{
-    ev_io *io = calloc(count, sizeof *io);
-    ev_timer *timer = calloc(count, sizeof *timer);
-    for (u32 i = 0; io && timer && i < count; i++) {
-        ev_io_init(&io[i], nothing_io, (int)i, EV_READ);
-        ev_io_start(loop, &io[i]);
-        ev_feed_event(loop, &io[i], EV_READ);
-        ev_timer_init(&timer[i], nothing_timer, 0, 0);
-        ev_timer_start(loop, &timer[i]);
-    }
-    bool ok = io && timer;
-    ev_invoke_pending(loop);
-    for (u32 i = 0; ok && i < count; i++)
-        ev_io_stop(loop, &io[i]);
-    ev_run(loop, EVRUN_NOWAIT);
-    for (u32 i = 0; ok && i < count; i++)
-        ev_timer_stop(loop, &timer[i]);
-    free(io);
-    free(timer);
-    return ok;
-}
-
-/* Grow what depends on how many descriptors are ready at once. */
-static void
-reserve_ready(struct ev_loop *loop)
-{
-    static _Thread_local ev_io io[READY_AT_ONCE];
-    u32 count = 0;
-    for (int fd; count < READY_AT_ONCE && (fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0; count++) {
-        ev_io_init(&io[count], nothing_io, fd, EV_READ);
-        ev_io_start(loop, &io[count]);
-    }
-    for (u32 size = 1; size < READY_AT_ONCE; size *= 2)
-        ev_run(loop, EVRUN_NOWAIT);
-    for (u32 i = 0; i < count; i++) {
-        ev_io_stop(loop, &io[i]);
-        close(io[i].fd);
-    }
-}
-
-static void
-reserve(struct worker *worker, const struct generation *g)
-{
-    struct rlimit limit;
-    u32 count = g->fd_reserve + READY_AT_ONCE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count)
-        count = (u32)limit.rlim_cur;
-    if (count <= worker->fd_reserved)
-        return;
-    ev_async_stop(worker->loop, &worker->wake); /* no other order may come in between */
-    if (!reserve_watchers(worker->loop, count))
-        log_write(&g->logger, LEVEL_ALERT, 0, errno, "no memory to watch %u descriptors", count);
-    reserve_ready(worker->loop);
-    ev_async_start(worker->loop, &worker->wake);
-    ev_feed_event(worker->loop, &worker->wake, EV_ASYNC); /* for one that did */
-    worker->fd_reserved = count;
-}
+enum { ACCEPT_PAUSE_MS = 500 };
 
 /* ---- shards ---- */
 
@@ -126,7 +42,6 @@ take_shard(struct worker *worker, struct shard *shard)
     if (shard) {
         shard->worker = worker;
         shard->accepting = true;
-        reserve(worker, shard->generation);
         listen_start(shard); /* before the old one stops: what both listen to is never unwatched */
     }
     if (old)
