@@ -54,7 +54,7 @@ $(BUILD)/grammar/parser.h: $(BUILD)/grammar/parser.c ;
 # Unit tables link against everything but main().
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $^ -lpcre2-8
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) -lpcre2-8
 
 units: $(UNITS)
 

@@ -27,12 +27,9 @@ compile_blocks(struct unit *unit, bool first)
             node[i]->row->compile(unit, node[i]);
 }
 
-bool
-compile(struct unit *unit, const char *path)
+void
+compile_source(struct unit *unit, const struct source *source)
 {
-    const struct source *source;
-    if (!source_open(unit, path, &source))
-        return false;
     struct node root = {.block = true, .first = parse_file(unit, source)};
     check(unit, &root);
     core_compile(unit);
@@ -43,5 +40,14 @@ compile(struct unit *unit, const char *path)
     core_finish(unit);
     if (image_count(unit, SECTION_listener) == 1 && !diag_failed(unit))
         diag(unit, nothing_to_serve, ((struct span){source->base, source->base + 1}));
+}
+
+bool
+compile(struct unit *unit, const char *path)
+{
+    const struct source *source;
+    if (!source_open(unit, path, &source))
+        return false;
+    compile_source(unit, source);
     return true;
 }

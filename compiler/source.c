@@ -59,6 +59,17 @@ find_lines(struct unit *unit, struct source *source)
             source->line[++line] = i + 1;
 }
 
+struct source *
+source_of_text(struct unit *unit, const char *name, const char *text, u32 size)
+{
+    struct source *source = arena_take(&unit->arena, sizeof *source);
+    *source = (struct source){.path = name, .name = name, .text = text, .size = size, .base = unit->position};
+    find_lines(unit, source);
+    unit->position += size + 1;
+    *(struct source **)vector_add(&unit->arena, &unit->sources, sizeof source) = source;
+    return source;
+}
+
 static const char *
 quoted(struct unit *unit, const char *text)
 {
@@ -99,12 +110,11 @@ add_source(struct unit *unit, int fd, const char *path, const char *name, struct
         diag(unit, unreadable, span, quoted(unit, path), strerror(error));
     if (!good)
         return NULL;
-    struct source *source = arena_take(&unit->arena, sizeof *source);
-    *source = (struct source){.path = path, .name = name, .text = text, .size = (u32)size, .base = unit->position,
-                              .include = span, .device = status.st_dev, .inode = status.st_ino};
-    find_lines(unit, source);
-    unit->position += (u32)size + 1;
-    *(struct source **)vector_add(&unit->arena, &unit->sources, sizeof source) = source;
+    struct source *source = source_of_text(unit, path, text, (u32)size);
+    source->name = name;
+    source->include = span;
+    source->device = status.st_dev;
+    source->inode = status.st_ino;
     return source;
 }
 

@@ -99,6 +99,8 @@ struct place {
 
 /* Read the main file ("-": standard input). False: it was reported. */
 bool source_open(struct unit *unit, const char *path, const struct source **source);
+/* A source of text that is in memory already: size bytes and a NUL, the caller's, at most SOURCE_SIZE_MAX. */
+struct source *source_of_text(struct unit *unit, const char *name, const char *text, u32 size);
 /* Read what the word of an include names, in order, into the vector of struct source *. Mistakes are reported. */
 void source_include(struct unit *unit, const struct word *word, struct vector *found);
 struct source *source_at(const struct unit *unit, u32 position);
@@ -187,7 +189,8 @@ struct parse {
     u32 depth;          /* blocks open */
     bool statement;     /* within a statement: the next word is an argument */
     bool lua;           /* this statement is some *_by_lua_block */
-    u32 quote_end;      /* offset behind the last quoted word */
+    bool glue;          /* the next word sticks to the quoted one before it */
+    bool swallowed;     /* a "}" became part of a word, and a block will seem to have none */
     bool over;          /* too broken to go on */
     struct node *first; /* the result */
     struct node *crooked;      /* the first block whose closing brace is indented otherwise than its opening */
@@ -438,6 +441,8 @@ const char *image_write(struct unit *unit, const char *path, const void *data, s
 
 /* Read, parse, check and compile path. The verdict is diag_failed()'s. False: path could not be read. */
 bool compile(struct unit *unit, const char *path);
+/* The same for a source that is read already. */
+void compile_source(struct unit *unit, const struct source *source);
 
 /* ---- one file a feature ---- */
 

@@ -19,6 +19,8 @@ struct node_list {
 }
 
 %code {
+#include <string.h>
+
 int parser_lex(PARSER_STYPE *value, void *scanner);
 
 static void parser_error(struct parse *parse, void *scanner, const char *message);
@@ -146,8 +148,10 @@ miss_close(struct parse *parse, const struct node *node)
 {
     struct unit *unit = parse->unit;
     unit->broken = true;
-    if (parse->over)
+    if (parse->over || parse->swallowed) {
+        parse->swallowed = false;
         return; /* that was the reason, and it is known */
+    }
     const struct word *word = &node->word[0];
     diag(unit, unclosed_block, word->span, show(unit, word->text, word->size));
     unit->unclosed = unit->last;
@@ -185,6 +189,10 @@ miss_semicolon(struct parse *parse, const struct node *node)
         return;
     const struct word *word = &node->word[node->word_count - 1];
     diag(unit, no_semicolon, ((struct span){word->span.end, word->span.end + 1}), show(unit, word->text, word->size));
+    if (!word->quoted && word->size > 1 && word->text[word->size - 1] == '}' && strchr(word->text, '{') == NULL) {
+        diag_help(unit, "a \"}\" directly behind a word belongs to the word: write %.*s; }", (int)word->size - 1, word->text);
+        parse->swallowed = true;
+    }
 }
 
 static void
