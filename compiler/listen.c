@@ -19,9 +19,9 @@ struct binding {
     struct blob_listener options;
     struct span span;
     bool udp;
-    bool own;     /* has parameters that ask for a socket of its own */
-    bool named;   /* its server has a server_name */
-    u32 next;     /* 1 + index of the next binding of the same port, 0 for none */
+    bool own;   /* has parameters that ask for a socket of its own */
+    bool named; /* its server has a server_name */
+    u32 next;   /* 1 + index of the next binding of the same port, 0 for none */
 };
 
 /* The bindings of one family and port. */
@@ -89,40 +89,13 @@ read_address(struct unit *unit, const struct word *word, struct address *address
     return false;
 }
 
-/* [idle]:[interval]:[count], or on, or off. */
 static void
 read_keepalive(struct unit *unit, const struct word *word, struct blob_listener *record)
 {
-    static const struct {
-        struct take take;
-        struct landing into;
-    } parts[] = {
-        {ONE(SECONDS, "the idle time of so_keepalive"), INTO(listener, keepalive_idle_s)},
-        {ONE(SECONDS, "the interval of so_keepalive"), INTO(listener, keepalive_interval_s)},
-        {ONE(NUMBER, "the count of so_keepalive"), INTO(listener, keepalive_count)},
-    };
-    const char *text = strchr(word->text, '=') + 1;
-    record->flags |= strcmp(text, "off") == 0 ? LISTENER_NO_KEEPALIVE : LISTENER_KEEPALIVE;
-    if (strcmp(text, "on") == 0 || strcmp(text, "off") == 0)
-        return;
-    if (text[0] != ':' && (text[0] < '0' || text[0] > '9')) {
-        diag(unit, bad_keepalive, word->span, show(unit, word->text, word->size));
-        return;
-    }
-    bool any = false;
-    for (u32 i = 0; i < 3; i++) {
-        size_t size = strcspn(text, ":");
-        const char *part = arena_text(&unit->arena, text, size);
-        u64 value = 0;
-        if (size > 0 && !argument_value(unit, &parts[i].take, parts[i].take.name, part, word->span, 0,
-                                        land_most(&parts[i].into), &value))
-            return;
-        land(record, &parts[i].into, 0, value);
-        any |= value > 0;
-        text += size + (text[size] == ':' && i < 2);
-    }
-    if (!any || *text != '\0')
-        diag(unit, bad_keepalive, word->span, show(unit, word->text, word->size));
+    static const struct landing into[] = {
+        INTO(listener, keepalive_idle_s), INTO(listener, keepalive_interval_s), INTO(listener, keepalive_count)};
+    bool on = socket_keepalive(unit, word, strchr(word->text, '=') + 1, into, record);
+    record->flags |= on ? LISTENER_KEEPALIVE : LISTENER_NO_KEEPALIVE;
 }
 
 static void
@@ -318,7 +291,8 @@ check_overlap(struct unit *unit, const struct binding *binding, const struct bin
     if (wildcard->address.family != binding->address.family)
         diag_help(unit, "leave out ipv6only=off there, so that it takes IPv6 alone");
     else
-        diag_help(unit, "take the parameters off here, and the other socket takes its sessions too; or put reuseport on both");
+        diag_help(unit, "take the parameters off here, and the other socket takes its sessions too; or put reuseport "
+                        "on both");
 }
 
 static void

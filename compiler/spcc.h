@@ -176,29 +176,11 @@ struct node {
     struct node *again;          /* the next one of the same row in the same block */
     u64 value;                   /* of the first argument, as its kind has it */
     u32 index;                   /* the record made from it; 0 for none */
+    struct diag *unterminated;   /* its ";" was reported missing; NULL: it is there */
 };
 
 /* Parse a file; mistakes are reported and repaired as best as can be. The first node, NULL for none. */
 struct node *parse_file(struct unit *unit, const struct source *source);
-
-/* What lexer.l and parser.y share for one file. */
-struct parse {
-    struct unit *unit;
-    const struct source *source;
-    u32 at;             /* offset behind what was read */
-    u32 depth;          /* blocks open */
-    bool statement;     /* within a statement: the next word is an argument */
-    bool lua;           /* this statement is some *_by_lua_block */
-    bool glue;          /* the next word sticks to the quoted one before it */
-    bool swallowed;     /* a "}" became part of a word, and a block will seem to have none */
-    bool over;          /* too broken to go on */
-    struct node *first; /* the result */
-    struct node *crooked;      /* the first block whose closing brace is indented otherwise than its opening */
-    struct span crooked_brace;
-};
-
-/* Open a scanner over the file's text, hand it to run, close it; what run returned. */
-int parse_words(struct parse *parse, int (*run)(struct parse *, void *));
 
 /* ---- value.c: one reader per kind of argument; pure ---- */
 
@@ -328,6 +310,7 @@ struct directive {
     enum flow flows;
     bool repeats;        /* may stand more than once in a block */
     bool plus;           /* of nginx's commercial edition */
+    bool ours;           /* not of nginx */
     enum support support;
     void (*compile)(struct unit *unit, struct node *node);
     bool first;          /* compile it before the others: they refer to it */
@@ -457,6 +440,17 @@ void listen_compile(struct unit *unit);
 /* An address record. */
 u32 listen_address(struct unit *unit, const struct address *address, u32 port, struct span span);
 
+/* socket.c: on, off or [idle]:[interval]:[count] in text, a part of word, into seconds, seconds and a count of
+ * record. Is it on? */
+bool socket_keepalive(struct unit *unit, const struct word *word, const char *text, const struct landing into[3],
+                      void *record);
+
+/* outgoing.c: proxy_bind and proxy_socket_keepalive */
+void outgoing_compile(struct unit *unit, const struct scope *scope, struct blob_proxy *proxy);
+
+/* preamble.c: proxy_protocol and its TLVs */
+void preamble_compile(struct unit *unit, const struct scope *scope, struct blob_proxy *proxy);
+
 /* proxy.c: what a server does with a session. 0: nothing, and it was reported. */
 u32 proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass);
 
@@ -480,45 +474,6 @@ bool expr_is_builtin(const char *name);
 /* Print every record of the blob. */
 void dump(const struct blob *blob, FILE *file);
 
-/* ---- the unit: one compilation ---- */
-
-struct unit {
-    struct arena arena;
-    const char *const *include_path; /* -I, in order */
-    u32 include_path_count;
-
-    struct vector sources; /* of struct source * */
-    u32 position;          /* the next free one */
-    const char *prefix;    /* the main file's directory, with its slash; "" for none */
-
-    struct vector diags;
-    struct diag *last; /* where notes and help go */
-    u32 error_count;
-    bool broken; /* the files do not parse: what seems to be missing may be there */
-    bool full;   /* no more files are read */
-    struct diag *unclosed; /* of the last block without an end */
-
-    struct vector defines;
-    struct map words; /* directive names -> 1 + index of the first row */
-
-    bool fragment;        /* no stream {}: the file is the inside of one */
-    struct scope main, stream, here;
-    struct vector work;   /* of struct node *: blocks to compile */
-    struct map variables; /* declared by map, geo, set ... */
-    struct map maybe;     /* names of blocks of unknown kind, lower case: perhaps upstreams */
-    bool noted[DIRECTIVE_COUNT];
-
-    struct image image;
-    u32 default_log; /* errors to standard error */
-    struct map upstreams;   /* lower-case name -> index */
-    struct map declared;    /* lower-case name -> 1 + index in declarations */
-    struct vector declarations;
-    struct vector bindings; /* listen.c */
-    struct vector ports;
-    struct map bound; /* address -> 1 + binding; family and port -> 1 + port */
-};
-
-void unit_open(struct unit *unit);
-void unit_close(struct unit *unit);
+#include "unit.h"
 
 #endif

@@ -92,9 +92,12 @@ collect(void)
     struct generation **link = &control.current->next;
     while (*link) {
         struct generation *old = *link;
-        if (atomic_load(&old->accepting) == 0)
+        if (atomic_load(&old->accepting) == 0 && !old->left) {
+            old->left = true;
             surroundings_close_sockets(old->surroundings, control.current->surroundings);
-        if (atomic_load(&old->accepting) == 0 && atomic_load(&old->alive) == 0) {
+            log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "new sessions take the new configuration");
+        }
+        if (old->left && atomic_load(&old->alive) == 0) {
             *link = old->next;
             generation_close(old);
         } else {

@@ -49,7 +49,8 @@ static bool
 has_rates(const struct blob *blob)
 {
     for (u32 i = 1; i < blob->proxy_count; i++)
-        if (blob->proxy[i].upload_rate || blob->proxy[i].download_rate)
+        if (blob->proxy[i].upload_rate || blob->proxy[i].download_rate || blob->proxy[i].upload_rate_value ||
+            blob->proxy[i].download_rate_value)
             return true;
     return false;
 }

@@ -5,6 +5,9 @@
  */
 #include "spcd.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 enum { PIECES_PER_S = 20, SLACK_PER_S = 50 };
 
 struct throttle {
@@ -21,6 +24,25 @@ static double
 between(double low, double value, double high)
 {
     return value < low ? low : value > high ? high : value;
+}
+
+u64
+rate_of(const struct session *s, u64 rate, u32 value)
+{
+    char text[64], *unit;
+    if (!value)
+        return rate;
+    size_t size = expr_run(s, &s->shard->blob->expr[value], (u8 *)text, sizeof text - 1);
+    if (size == 0)
+        return 0;
+    text[size < sizeof text ? size : 0] = '\0';
+    errno = 0;
+    u64 number = strtoull(text, &unit, 10);
+    u32 shift = unit[0] == 'k' || unit[0] == 'K' ? 10 : unit[0] == 'm' || unit[0] == 'M' ? 20 : 0;
+    if (text[0] >= '0' && text[0] <= '9' && !errno && unit[shift != 0] == '\0' && number <= RATE_MAX >> shift)
+        return number << shift;
+    session_log(s, LEVEL_ERROR, 0, "invalid size \"%s\"", text);
+    return 0;
 }
 
 void

@@ -222,8 +222,8 @@ relay_start(struct session *s)
     ev_set_cb(&s->upstream.io, on_event);
     if (proxy->flags & PROXY_PROTOCOL && !send_preamble(s))
         return;
-    rate_open(s, &s->client, proxy->upload_rate, on_rate);
-    rate_open(s, &s->upstream, proxy->download_rate, on_rate);
+    rate_open(s, &s->client, rate_of(s, proxy->upload_rate, proxy->upload_rate_value), on_rate);
+    rate_open(s, &s->upstream, rate_of(s, proxy->download_rate, proxy->download_rate_value), on_rate);
     double now = ev_now(s->shard->worker->loop);
     s->client.active = s->upstream.active = now;
     session_timer(s, (double)proxy->timeout_ms / 1000);

@@ -307,6 +307,7 @@ struct generation {
     struct shard **shard;        /* one for each worker */
     atomic_uint accepting;       /* shards that still watch their listeners */
     atomic_uint alive;           /* shards that are not over */
+    bool left;                   /* no shard accepts any more; the control thread has seen to it */
     atomic_uint *listener_count; /* sessions of each listener that has max_conns */
 };
 
@@ -488,6 +489,9 @@ void side_close(struct session *session, struct side *side);
 /* ---- rate.c: how fast a side may be read ---- */
 
 extern const size_t rate_record_size;
+
+/* The rate that a configuration gives: a number, or the expression value, "10k"; 0 for no limit. */
+u64 rate_of(const struct session *session, u64 rate, u32 value);
 
 /* Limit reading from side to rate bytes a second, 0 for no limit; again is called when it may be read again. */
 void rate_open(struct session *session, struct side *side, u64 rate, void (*again)(struct ev_loop *, ev_timer *, int));

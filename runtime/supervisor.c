@@ -314,7 +314,6 @@ obey(struct supervisor *v, int signal, int *status)
         end_server(v, MESSAGE_STOP);
         return false;
     case SIGQUIT:
-        log_write(&v->logger, LEVEL_NOTICE, 0, 0, "gracefully shutting down");
         end_server(v, MESSAGE_QUIT);
         return false;
     case SIGHUP:
