@@ -57,7 +57,6 @@ listen_start(struct shard *shard)
         u32 place = surroundings_socket(shard->generation->surroundings, i, shard->worker->number);
         acceptor->shard = shard;
         acceptor->listener = &blob->listener[i];
-        acceptor->nodelay = surroundings_nodelay(blob, acceptor->listener);
         ev_io_init(&acceptor->io, on_connection, shard->generation->surroundings->socket[place], EV_READ);
         acceptor->io.data = acceptor;
         ev_io_start(shard->worker->loop, &acceptor->io);

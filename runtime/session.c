@@ -276,7 +276,7 @@ session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address,
     s->timer.data = s;
     link_session(s);
     shard->worker->counter[COUNTER_accepted]++;
-    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && !acceptor->nodelay;
+    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
     say_connected(s);
     if (s->server->proxy)
         proxy_start(s);

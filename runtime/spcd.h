@@ -197,9 +197,6 @@ void surroundings_unlink(const struct surroundings *surroundings, const struct s
 /* The main context's logger over these files. fd is room for the blob's log records. */
 void surroundings_logger(const struct surroundings *surroundings, struct logger *logger, int *fd);
 
-/* Do all servers behind the listener want tcp_nodelay? Then its socket has it, and those accepted inherit it. */
-bool surroundings_nodelay(const struct blob *blob, const struct blob_listener *listener);
-
 /* The place of the listener's socket for a worker in socket[]. */
 u32 surroundings_socket(const struct surroundings *surroundings, u32 listener, u32 worker);
 
@@ -331,7 +328,6 @@ struct acceptor {
     ev_io io;
     struct shard *shard;
     const struct blob_listener *listener;
-    bool nodelay; /* what is accepted has TCP_NODELAY already */
 };
 
 struct shard {

@@ -101,25 +101,13 @@ set(int fd, int level, int option, u32 value)
     return setsockopt(fd, level, option, &value, sizeof value);
 }
 
-bool
-surroundings_nodelay(const struct blob *blob, const struct blob_listener *listener)
-{
-    for (u32 i = 0; i < listener->endpoint_count; i++)
-        if (!(blob->server[blob->endpoint[listener->endpoint + i].server].flags & SERVER_TCP_NODELAY))
-            return false;
-    return true;
-}
-
 /* Options that a listening socket may be given again when a new blob changes its mind; a fresh one has all of
  * them off. What the system does not know (an old kernel, an option of another family) is no reason not to
  * serve. */
 static void
-configure(int fd, const struct blob *blob, const struct blob_listener *listener, bool fresh)
+configure(int fd, const struct blob_listener *listener, bool fresh)
 {
     u32 flags = listener->flags;
-    bool nodelay = surroundings_nodelay(blob, listener);
-    if (nodelay || !fresh)
-        set(fd, IPPROTO_TCP, TCP_NODELAY, nodelay);
     if (flags & LISTENER_DEFERRED || !fresh)
         set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, !!(flags & LISTENER_DEFERRED));
     if (listener->rcvbuf)
@@ -167,7 +155,7 @@ bind_patiently(int fd, const union address *address, socklen_t size)
 }
 
 static int
-new_socket(const struct blob *blob, const struct blob_listener *listener, const union address *address)
+new_socket(const struct blob_listener *listener, const union address *address)
 {
     int family = address->any.sa_family, protocol = listener->flags & LISTENER_MULTIPATH ? IPPROTO_MPTCP : 0;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
@@ -176,7 +164,7 @@ new_socket(const struct blob *blob, const struct blob_listener *listener, const 
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !!(listener->flags & LISTENER_IPV6ONLY));
-    configure(fd, blob, listener, true);
+    configure(fd, listener, true);
     return fd;
 }
 
@@ -197,7 +185,7 @@ open_socket(const struct surroundings *s, const struct blob_listener *listener, 
     const char *name = blob_string(blob, record->text);
     union address address;
     socklen_t size = address_from_blob(blob, record, &address);
-    int fd = new_socket(blob, listener, &address);
+    int fd = new_socket(listener, &address);
     if (fd < 0)
         return refuse(logger, "socket()", name, errno);
     *result = fd;
@@ -238,7 +226,7 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
             int kept = find_socket(old, blob, listener, worker);
             s->socket[place] = kept;
             if (kept >= 0) {
-                configure(kept, blob, listener, false);
+                configure(kept, listener, false);
                 listen(kept, (int)listener->backlog);
             } else if (!open_socket(s, listener, test, logger, &s->socket[place])) {
                 return false;
