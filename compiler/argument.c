@@ -102,8 +102,9 @@ spell(struct unit *unit, const struct take *take, u64 value)
         u64 size;
         const char *name;
     } units[] = {
-        {TAKE_TIME, 24 * 3600 * 1000, "d"}, {TAKE_TIME, 1000, "s"},  {TAKE_TIME, 1, "ms"}, {TAKE_SECONDS, 24 * 3600, "d"},
-        {TAKE_SECONDS, 1, "s"},             {TAKE_SIZE, 1 << 20, "m"}, {TAKE_SIZE, 1 << 10, "k"},
+        {TAKE_TIME, 24 * 3600 * 1000, "d"}, {TAKE_TIME, 1000, "s"}, {TAKE_TIME, 1, "ms"},
+        {TAKE_SECONDS, 24 * 3600, "d"},     {TAKE_SECONDS, 1, "s"}, {TAKE_SIZE, 1 << 20, "m"},
+        {TAKE_SIZE, 1 << 10, "k"},
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (take->kind == units[i].kind && value >= units[i].size && value % units[i].size == 0)
@@ -155,7 +156,8 @@ list_words(struct unit *unit, const char *words, struct nearest *nearest)
     for (const char *at = words; *at != '\0';) {
         size_t size = strcspn(at, "|");
         bool last = at[size] == '\0';
-        result = arena_print(&unit->arena, "%s%s%.*s", result, *result == '\0' ? "" : last ? " and " : ", ", (int)size, at);
+        const char *between = *result == '\0' ? "" : last ? " and " : ", ";
+        result = arena_print(&unit->arena, "%s%s%.*s", result, between, (int)size, at);
         at += size + !last;
     }
     return result;
@@ -339,8 +341,9 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
     struct take take = {.kind = row->kind, .name = row->name};
     struct span span = word_part(word, (u32)strlen(row->name), word->size);
     const char *what = arena_text(&unit->arena, row->name, strlen(row->name) - has_value(row));
-    if (row->kind != TAKE_NOTHING && !argument_value(unit, &take, what, word->text + strlen(row->name), span, row->least,
-                                                     land_most(&row->into) / scale, &value))
+    u64 most = land_most(&row->into) / scale;
+    if (row->kind != TAKE_NOTHING &&
+        !argument_value(unit, &take, what, word->text + strlen(row->name), span, row->least, most, &value))
         return false;
     options->value[id] = value;
     if (row->into.section != 0)

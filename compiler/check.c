@@ -12,7 +12,7 @@ const struct directive directives[DIRECTIVE_COUNT] = {
 #include "directives.def"
 };
 
-#define PARAMETER(owner, id, word, type, ...) \
+#define PARAMETER(owner, id, word, type, ...)                                                                          \
     [PARAMETER_##owner##_##id] = {.of = DIRECTIVE_##owner, .name = word, .kind = type, __VA_ARGS__},
 const struct parameter parameters[PARAMETER_COUNT] = {
 #include "directives.def"
@@ -97,17 +97,20 @@ say_unknown(struct unit *unit, const struct node *node, u32 context)
             nearest_try(&nearest, directives[i].name);
     for (u32 i = 0; i < DIRECTIVE_COUNT && nearest.best == NULL; i++)
         nearest_try(&nearest, directives[i].name);
-    if (nearest.best != NULL)
+    if (nearest.best != NULL) {
         diag_help(unit, "did you mean %s?", nearest.best);
-    else if (!is_plain(word->text))
+    } else if (!is_plain(word->text)) {
+        if (node->unterminated != NULL)
+            diag_withdraw(unit, node->unterminated); /* it is no statement at all */
         diag_help(unit, "if it stands for something that was left out, put that here; else take it out");
+    }
 }
 
 static const struct {
     u32 context, outer;
     const char *where;
 } contexts[] = {
-    {IN_MAIN, 0, "outside of every block"},      {IN_EVENTS, IN_MAIN, "in events {}"},
+    {IN_MAIN, 0, "outside of every block"},        {IN_EVENTS, IN_MAIN, "in events {}"},
     {IN_STREAM, IN_MAIN, "directly in stream {}"}, {IN_SERVER, IN_STREAM, "in server {}"},
     {IN_UPSTREAM, IN_STREAM, "in upstream {}"},
 };

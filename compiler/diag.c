@@ -95,8 +95,8 @@ static u32
 printable(const char *text, size_t size, u32 *code)
 {
     const u8 *byte = (const u8 *)text;
-    u32 length = byte[0] < 0x80 ? 1 : byte[0] < 0xc2 ? 0 : byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : byte[0] < 0xf5 ? 4 : 0;
-    if (length == 0 || length > size)
+    u32 length = byte[0] < 0x80 ? 1 : byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : 4;
+    if ((byte[0] >= 0x80 && byte[0] < 0xc2) || byte[0] > 0xf4 || length > size)
         return 0;
     *code = length == 1 ? byte[0] : byte[0] & (0x7f >> length);
     for (u32 i = 1; i < length; i++) {
@@ -118,8 +118,8 @@ width_of(u32 code)
     static const struct {
         u32 first, last, width;
     } table[] = {
-        {0x0300, 0x036f, 0}, {0x1100, 0x115f, 2}, {0x200b, 0x200f, 0}, {0x2e80, 0x303e, 2}, {0x3041, 0xa4cf, 2},
-        {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2}, {0xfe00, 0xfe0f, 0}, {0xfe30, 0xfe6f, 2}, {0xfeff, 0xfeff, 0},
+        {0x0300, 0x036f, 0}, {0x1100, 0x115f, 2}, {0x200b, 0x200f, 0},   {0x2e80, 0x303e, 2},   {0x3041, 0xa4cf, 2},
+        {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2}, {0xfe00, 0xfe0f, 0},   {0xfe30, 0xfe6f, 2},   {0xfeff, 0xfeff, 0},
         {0xff00, 0xff60, 2}, {0xffe0, 0xffe6, 2}, {0x1f300, 0x1f64f, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -204,8 +204,8 @@ print_line(const struct printer *printer, struct place place, struct span span)
 {
     const struct source *source = place.source;
     const char *line = source->text + source->line[place.line - 1], *at = source->text + place.offset;
-    const char *stop = place.line < source->line_count ? source->text + source->line[place.line] - 1
-                                                       : source->text + source->size;
+    const char *stop =
+        place.line < source->line_count ? source->text + source->line[place.line] - 1 : source->text + source->size;
     if (stop > line && stop[-1] == '\r')
         stop--;
     if (place.line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
@@ -293,8 +293,8 @@ diag_print(struct unit *unit, FILE *file, bool colour)
             fprintf(file, "spcc: and %u more\n", unit->diags.count - i);
             break;
         }
-        if (diag[i]->withdrawn || (i > 0 && diag[i]->span.start == diag[i - 1]->span.start &&
-                                   strcmp(diag[i]->text, diag[i - 1]->text) == 0))
+        if (diag[i]->withdrawn ||
+            (i > 0 && diag[i]->span.start == diag[i - 1]->span.start && strcmp(diag[i]->text, diag[i - 1]->text) == 0))
             continue; /* or the same once more */
         print_diag(&printer, diag[i]);
     }

@@ -172,8 +172,8 @@ void
 dump(const struct blob *blob, FILE *file)
 {
     struct dumper dumper = {.blob = blob, .file = file};
-#define RECORD(record)                             \
-    dumper.start[SECTION_##record] = blob->record; \
+#define RECORD(record)                                                                                                 \
+    dumper.start[SECTION_##record] = blob->record;                                                                     \
     dumper.count[SECTION_##record] = blob->record##_count;
 #include "blob.def"
     /* Strings stand where they are used, origins beside their records. */

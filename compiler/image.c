@@ -170,7 +170,8 @@ replace(struct unit *unit, const char *path, const void *data, size_t size)
 {
     const char *slash = strrchr(path, '/');
     int directory_size = slash != NULL ? (int)(slash - path + 1) : 0;
-    char *temporary = arena_print(&unit->arena, "%.*s.%s.XXXXXX", directory_size, path, path + directory_size);
+    char *temporary = arena_print(&unit->arena, "%.*s.%s.######", directory_size, path, path + directory_size);
+    memset(temporary + strlen(temporary) - 6, 'X', 6); /* as mkostemp() wants it */
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return strerror(errno);

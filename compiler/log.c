@@ -23,8 +23,8 @@ static bool
 is_debug_mask(const char *text)
 {
     u64 which;
-    return value_word(text, strlen(text), "debug_core|debug_alloc|debug_mutex|debug_event|debug_http|debug_mail|debug_stream",
-                      &which) == READ_OK;
+    static const char masks[] = "debug_core|debug_alloc|debug_mutex|debug_event|debug_http|debug_mail|debug_stream";
+    return value_word(text, strlen(text), masks, &which) == READ_OK;
 }
 
 static void

@@ -34,7 +34,9 @@ struct settings {
     u32 define_count;
 };
 
-static int __attribute__((format(printf, 1, 2)))
+static int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int
 fail(const char *format, ...)
 {
     va_list arguments;

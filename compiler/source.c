@@ -236,11 +236,12 @@ source_include(struct unit *unit, const struct word *word, struct vector *found)
             return;
     if (is_pattern)
         return; /* as in nginx, a pattern may match nothing */
-    diag(unit, unreadable, word->span, quoted(unit, arena_print(&unit->arena, "%s%s", absolute ? "" : unit->prefix,
-                                                                word->text)), strerror(ENOENT));
+    diag(unit, unreadable, word->span,
+         quoted(unit, arena_print(&unit->arena, "%s%s", absolute ? "" : unit->prefix, word->text)), strerror(ENOENT));
     if (!absolute)
-        diag_help(unit, "names are looked for beside the main file%s", unit->include_path_count > 0
-                      ? ", then in the directories of -I" : "; -I DIR adds a directory to look in");
+        diag_help(unit, "names are looked for beside the main file%s",
+                  unit->include_path_count > 0 ? ", then in the directories of -I"
+                                               : "; -I DIR adds a directory to look in");
 }
 
 /* ---- positions ---- */

@@ -147,7 +147,8 @@ upstream_compile(struct unit *unit, struct node *block)
         return;
     const struct word *word = &block->word[1];
     u32 count = read_peers(unit, block, &peers, &backup_count);
-    struct blob_upstream record = {.name = image_text(unit, word->text, word->size), .peer = image_count(unit, SECTION_peer)};
+    struct blob_upstream record = {.name = image_text(unit, word->text, word->size)};
+    record.peer = image_count(unit, SECTION_peer);
     if (count == 0 && !unit->broken)
         diag(unit, no_servers, word->span, show(unit, word->text, word->size));
     if (backup_count > 0 && backup_count == count)
@@ -190,8 +191,10 @@ make_implicit(struct unit *unit, const struct word *word, const struct address *
     u32 name = image_text(unit, word->text, word->size);
     struct blob_peer peer = {.name = name, .weight = 1, .max_fails = 1, .fail_timeout_ms = 10 * 1000};
     set_address(unit, &peer, address, word->span);
-    struct blob_upstream record = {.name = name, .peer = image_add(unit, SECTION_peer, &peer, word->span),
-                                   .peer_count = 1, .flags = UPSTREAM_IMPLICIT};
+    struct blob_upstream record = {.name = name,
+                                   .peer = image_add(unit, SECTION_peer, &peer, word->span),
+                                   .peer_count = 1,
+                                   .flags = UPSTREAM_IMPLICIT};
     return *slot = image_add(unit, SECTION_upstream, &record, word->span);
 }
 
@@ -204,7 +207,8 @@ upstream_find(struct unit *unit, struct node *pass)
     if (group != NULL)
         return group->record;
     if (expr_is_dynamic(word)) {
-        diag(unit, not_yet, word->span, arena_print(&unit->arena, "the variable in %s", show(unit, word->text, word->size)));
+        const char *text = show(unit, word->text, word->size);
+        diag(unit, not_yet, word->span, arena_print(&unit->arena, "the variable in %s", text));
         return 0;
     }
     if (say_bad(unit, word, value_address(word->text, false, &address), &address))

@@ -52,9 +52,14 @@ struct time_unit {
 
 /* Larger first: each may stand once, before those below it. */
 static const struct time_unit units[] = {
-    {"y", 365ull * 24 * 3600 * 1000}, {"M", 30ull * 24 * 3600 * 1000}, {"w", 7ull * 24 * 3600 * 1000},
-    {"d", 24ull * 3600 * 1000},       {"h", 3600ull * 1000},           {"m", 60ull * 1000},
-    {"s", 1000},                      {"ms", 1},
+    {"y", 365ull * 24 * 3600 * 1000},
+    {"M", 30ull * 24 * 3600 * 1000},
+    {"w", 7ull * 24 * 3600 * 1000},
+    {"d", 24ull * 3600 * 1000},
+    {"h", 3600ull * 1000},
+    {"m", 60ull * 1000},
+    {"s", 1000},
+    {"ms", 1},
 };
 enum { UNIT_COUNT = sizeof units / sizeof *units, UNIT_WEEK = 2, UNIT_SECOND = 6, UNIT_MS = 7 };
 

@@ -8,6 +8,25 @@
 %code requires {
 #include "spcc.h"
 
+/* What lexer.l and parser.y share for one file. */
+struct parse {
+    struct unit *unit;
+    const struct source *source;
+    u32 at;             /* offset behind what was read */
+    u32 depth;          /* blocks open */
+    bool statement;     /* within a statement: the next word is an argument */
+    bool lua;           /* this statement is some *_by_lua_block */
+    bool glue;          /* the next word sticks to the quoted one before it */
+    bool swallowed;     /* a "}" became part of a word, and a block will seem to have none */
+    bool over;          /* too broken to go on */
+    struct node *first; /* the result */
+    struct node *crooked;      /* the first block whose closing brace is indented otherwise than its opening */
+    struct span crooked_brace;
+};
+
+/* Open a scanner over the file's text, hand it to run, close it; what run returned. */
+int parse_words(struct parse *parse, int (*run)(struct parse *, void *));
+
 struct word_list {
     struct word *item;
     u32 count, capacity;
@@ -29,7 +48,7 @@ static struct node *make_node(struct parse *parse, struct word_list words);
 static struct node *make_block(struct parse *parse, struct word_list words, struct span open, struct node_list inside,
                                struct span close);
 static struct node_list add_node(struct node_list list, struct node *node);
-static void miss_semicolon(struct parse *parse, const struct node *node);
+static void miss_semicolon(struct parse *parse, struct node *node);
 static void miss_name(struct parse *parse, struct span span);
 }
 
@@ -182,15 +201,17 @@ make_block(struct parse *parse, struct word_list words, struct span open, struct
 }
 
 static void
-miss_semicolon(struct parse *parse, const struct node *node)
+miss_semicolon(struct parse *parse, struct node *node)
 {
     struct unit *unit = parse->unit;
     if (node == NULL)
         return;
     const struct word *word = &node->word[node->word_count - 1];
     diag(unit, no_semicolon, ((struct span){word->span.end, word->span.end + 1}), show(unit, word->text, word->size));
+    node->unterminated = unit->last;
     if (!word->quoted && word->size > 1 && word->text[word->size - 1] == '}' && strchr(word->text, '{') == NULL) {
-        diag_help(unit, "a \"}\" directly behind a word belongs to the word: write %.*s; }", (int)word->size - 1, word->text);
+        diag_help(unit, "a \"}\" directly behind a word belongs to the word: write %.*s; }", (int)word->size - 1,
+                  word->text);
         parse->swallowed = true;
     }
 }

@@ -157,7 +157,8 @@ test_addresses(void)
         enum address_problem problem = value_address(c->text, c->listen, &address);
         u32 last = c->family == FAMILY_IPV6 ? 15 : 3;
         bool same = address.family == c->family && address.port == c->port && address.last_port == c->last_port &&
-                    address.wildcard == c->wildcard && address.ip.byte[0] == c->first && address.ip.byte[last] == c->last;
+                    address.wildcard == c->wildcard && address.ip.byte[0] == c->first &&
+                    address.ip.byte[last] == c->last;
         report(problem == c->problem && (problem != ADDRESS_OK || same), c->listen ? "listen" : "address", c->text);
         if (problem != ADDRESS_OK)
             report(address.bad_end <= strlen(c->text) && address.bad_start <= address.bad_end, "place", c->text);

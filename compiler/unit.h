@@ -1,0 +1,52 @@
+/*
+ * One compilation: everything that is known between the first byte and the blob. Each group of fields belongs to the
+ * file that its comment names; others ask by the functions of spcc.h, which includes this at its end.
+ */
+#ifndef UNIT_H
+#define UNIT_H
+
+struct unit {
+    struct arena arena;
+
+    /* source.c */
+    const char *const *include_path; /* -I, in order */
+    u32 include_path_count;
+
+    struct vector sources; /* of struct source * */
+    u32 position;          /* the next free one */
+    const char *prefix;    /* the main file's directory, with its slash; "" for none */
+    bool full;             /* no more files are read */
+
+    /* diag.c */
+    struct vector diags;
+    struct diag *last;     /* where notes and help go */
+    u32 error_count;
+    bool broken;           /* the files do not parse: what seems to be missing may be there */
+    struct diag *unclosed; /* of the last block without an end */
+
+    /* define.c */
+    struct vector defines;
+
+    /* check.c */
+    struct map words;     /* directive names -> 1 + index of the first row */
+    struct scope main, stream, here;
+    struct vector work;   /* of struct node *: blocks to compile */
+    struct map variables; /* declared by map, geo, set ... */
+    struct map maybe;     /* names of blocks of unknown kind, lower case: perhaps upstreams */
+    bool noted[DIRECTIVE_COUNT];
+
+    /* what the features have made */
+    struct image image;
+    u32 default_log;      /* errors to standard error */
+    struct map upstreams; /* made for a proxy_pass: lower-case text -> index */
+    struct map declared;  /* lower-case name -> 1 + index in declarations */
+    struct vector declarations;
+    struct vector bindings; /* listen.c */
+    struct vector ports;
+    struct map bound;       /* address -> 1 + binding; family and port -> 1 + port */
+};
+
+void unit_open(struct unit *unit);
+void unit_close(struct unit *unit);
+
+#endif
