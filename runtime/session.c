@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REFUSED_PAUSE_S = 1 }; /* between two lines about worker_connections */
-
 static atomic_ullong last_number;
 
 u64
@@ -153,41 +151,6 @@ session_log_bare(const struct session *s, enum level level, const char *format, 
 
 /* ---- begin and end ---- */
 
-/* max_conns of the listener, over all workers. */
-static bool
-take_place(const struct acceptor *acceptor)
-{
-    const struct blob_listener *listener = acceptor->listener;
-    if (!listener->max_conns)
-        return true;
-    atomic_uint *count = &acceptor->shard->generation->listener_count[listener - acceptor->shard->blob->listener];
-    if (atomic_fetch_add(count, 1) < listener->max_conns)
-        return true;
-    atomic_fetch_sub(count, 1);
-    return false;
-}
-
-static void
-give_place(const struct session *s)
-{
-    if (s->listener->max_conns)
-        atomic_fetch_sub(&s->shard->generation->listener_count[s->listener - s->shard->blob->listener], 1);
-}
-
-static void
-refuse(struct shard *shard, int fd)
-{
-    struct worker *worker = shard->worker;
-    close(fd);
-    worker->counter[COUNTER_refused]++;
-    double now = ev_now(worker->loop);
-    if (now - worker->refused_said < REFUSED_PAUSE_S)
-        return;
-    worker->refused_said = now;
-    log_write(&shard->generation->logger, LEVEL_ALERT, 0, 0, "%u worker_connections are not enough",
-              shard->sessions.count);
-}
-
 union client_address
 session_local_address(const struct session *s)
 {
@@ -196,22 +159,6 @@ session_local_address(const struct session *s)
     if (getsockname(s->client.io.fd, &local.any, &size) != 0)
         local.any.sa_family = AF_UNIX;
     return local;
-}
-
-/* The endpoint whose address the client connected to; the socket's own, which is the last, if no other. */
-static const struct blob_endpoint *
-find_endpoint(const struct blob *blob, const struct blob_listener *listener, int fd)
-{
-    const struct blob_endpoint *first = &blob->endpoint[listener->endpoint];
-    const struct blob_endpoint *last = first + listener->endpoint_count - 1;
-    union client_address local;
-    socklen_t size = sizeof local;
-    if (first == last || getsockname(fd, &local.any, &size) != 0)
-        return last;
-    for (const struct blob_endpoint *at = first; at < last; at++)
-        if (address_is(&local.any, &blob->address[at->address]))
-            return at;
-    return last;
 }
 
 static void
@@ -249,39 +196,33 @@ unlink_session(struct session *s)
     s->shard->session_count--;
 }
 
-void
-session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size)
+bool
+session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
+              const struct sockaddr *address, socklen_t size)
 {
     struct shard *shard = acceptor->shard;
-    if (!take_place(acceptor)) {
-        shard->worker->counter[COUNTER_limited]++;
-        close(fd);
-        return;
-    }
     struct session *s = slab_take(&shard->sessions);
-    if (!s) {
-        give_place(&(struct session){.shard = shard, .listener = acceptor->listener});
-        refuse(shard, fd);
-        return;
-    }
-    *s = (struct session){.shard = shard, .listener = acceptor->listener, .number = session_number()};
+    if (!s)
+        return false;
+    *s = (struct session){.shard = shard, .listener = acceptor->listener, .endpoint = endpoint};
+    s->number = session_number();
+    s->server = &shard->blob->server[endpoint->server];
     memcpy(&s->address, address, size < sizeof s->address ? size : sizeof s->address);
-    if (size < sizeof(sa_family_t) || address->sa_family == AF_UNIX)
+    if (size <= sizeof(sa_family_t)) /* a client on a unix socket that bound none */
         s->address.any.sa_family = AF_UNIX;
-    s->endpoint = find_endpoint(shard->blob, s->listener, fd);
-    s->server = &shard->blob->server[s->endpoint->server];
     s->client.io.fd = fd;
+    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
     s->upstream.io.fd = -1;
     ev_init(&s->timer, on_timer);
     s->timer.data = s;
     link_session(s);
     shard->worker->counter[COUNTER_accepted]++;
-    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
     say_connected(s);
     if (s->server->proxy)
         proxy_start(s);
     else
         return_start(s);
+    return true;
 }
 
 void
@@ -297,7 +238,7 @@ session_end(struct session *s, enum close reason)
     rate_close(s, &s->client);
     side_close(s, &s->upstream);
     side_close(s, &s->client);
-    give_place(s);
+    listen_give_place(shard, s->listener);
     ev_timer_stop(worker->loop, &s->timer);
     if (s->tried)
         slab_give(&shard->tried, s->tried);

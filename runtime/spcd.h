@@ -379,6 +379,9 @@ void worker_released(struct shard *shard);
 void listen_start(struct shard *shard);
 void listen_stop(struct shard *shard);
 
+/* A session of the listener is over: another may come in. */
+void listen_give_place(struct shard *shard, const struct blob_listener *listener);
+
 /* ---- session.c: its life, its timer, its log lines, its only end ---- */
 
 /* One side's socket and what waits to be written to it. */
@@ -433,8 +436,9 @@ u64 session_number(void);
 /* The address of ours that the client connected to. */
 union client_address session_local_address(const struct session *session);
 
-/* Begin a session on the accepted socket fd, or refuse it: fd is taken either way. */
-void session_start(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size);
+/* Begin a session on the accepted socket fd, which it takes. False: all are in use; fd is still the caller's. */
+bool session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
+                   const struct sockaddr *address, socklen_t size);
 
 /* The only end: count, log, give everything back. */
 void session_end(struct session *session, enum close reason);
