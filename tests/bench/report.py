@@ -76,8 +76,10 @@ def bar_table(bench):
                 continue
             middle = statistics.median(values)
             what = {"number": "", "better": f" of the better peer ({other})"}.get(bar.against, f" of {other}")
-            rows.append([case, measure, f"at most {bar.limit:g}{what}", f"{middle:.2f}",
-                         f"{min(values):.2f}–{max(values):.2f}", "pass" if middle <= bar.limit else "MISS"])
+            open_question = "?" if min(values) <= bar.limit < max(values) else ""
+            rows.append([case, measure, f"at most {bar.limit:g}{what}", f"{middle:.3f}",
+                         f"{min(values):.3f}–{max(values):.3f}",
+                         ("pass" if middle <= bar.limit else "MISS") + open_question])
     return rows
 
 
@@ -119,9 +121,10 @@ METHOD = """\
 Each case is run in rounds; in each round every proxy has its turn, a fresh process on ports never used before, and the
 order rotates. One worker each (`worker_processes 1`, `nbthread 1`), pinned to one CPU; client and origin share another.
 A cell is the median of the rounds with the least and the greatest; a ratio is the median of the ratios of the same
-round. CPU is what the scheduler accounts to all threads and processes of the proxy (`schedstat`, nanoseconds), with the
-kernel's work on its behalf. System calls are counted by a tracepoint in a run of their own. `haproxy-splice` is HAProxy
-with `option splice-auto`; `floor` is the barest loop of system calls that does the same work (`tests/bench/floor.c`).
+round; a verdict with a question mark is one that the spread reaches across. CPU is what the scheduler accounts to all
+threads and processes of the proxy (`schedstat`, nanoseconds), with the kernel's work on its behalf. System calls are
+counted by a tracepoint in a run of their own. `haproxy-splice` is HAProxy with `option splice-auto`; `floor` is the
+barest loop of system calls we know that does the same work (`tests/bench/floor.c`).
 Latencies are those the client saw, all of them in a closed loop; the 99th percentile contains the same client and
 origin for each proxy, so that the one with the lesser adds the less.
 """
