@@ -1,6 +1,7 @@
 /*
  * A blob as text: every record of every section, field by field, as blob.def describes them. There is no code for
- * any particular record but the address, whose bytes are better read as one.
+ * any particular record but the address, whose bytes are better read as one. What is zero says nothing (no limit,
+ * none, empty, off) and is left out, so that what was said is seen.
  */
 #include "spcc.h"
 
@@ -149,6 +150,16 @@ print_value(const struct dumper *dumper, const u8 *record, const struct blob_fie
     }
 }
 
+/* Is the field zero, or printed with the one before it? */
+static bool
+is_silent(const u8 *record, const struct blob_field *field)
+{
+    static const u8 zero[sizeof(ip16)];
+    if (field->rule == RULE_LENGTH || field->rule == RULE_SOME || field->rule == RULE_ZERO)
+        return true;
+    return field->size <= sizeof zero && memcmp(record + field->offset, zero, field->size) == 0;
+}
+
 static void
 print_record(const struct dumper *dumper, u32 section, u32 index)
 {
@@ -159,8 +170,8 @@ print_record(const struct dumper *dumper, u32 section, u32 index)
     fputc('\n', dumper->file);
     for (u32 i = 0; i < shape->field_count; i++) {
         const struct blob_field *field = &shape->field[i];
-        if (field->rule == RULE_LENGTH || field->rule == RULE_SOME || field->rule == RULE_ZERO)
-            continue; /* printed with the span before it; padding */
+        if (is_silent(record, field))
+            continue;
         fprintf(dumper->file, "    %-*s ", FIELD_WIDTH, field->name);
         print_value(dumper, record, field);
         fputc('\n', dumper->file);
@@ -176,6 +187,7 @@ dump(const struct blob *blob, FILE *file)
     dumper.start[SECTION_##record] = blob->record;                                                                     \
     dumper.count[SECTION_##record] = blob->record##_count;
 #include "blob.def"
+    fputs("# what is 0, none, empty or off is left out\n\n", file);
     /* Strings stand where they are used, origins beside their records. */
     for (u32 section = SECTION_text + 1; section < SECTION_COUNT; section++)
         for (u32 index = 1; index < dumper.count[section] && section != SECTION_origin; index++)
