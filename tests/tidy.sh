@@ -15,7 +15,7 @@ extra=$(git ls-files --cached --others --exclude-standard | sed 's#/.*##' | sort
 for file in $sources; do
     lines=$(wc -l <"$file")
     case $file in
-    *.def | tests/*) ;;
+    *.def | */spcc.h | */spcd.h | tests/*) ;; # tables and the two headers are read from the top
     *) [ "$lines" -le 500 ] || say "$file has $lines lines: split it by noun" ;;
     esac
     grep -nE '.{121}' "$file" /dev/null | sed 's/:\([0-9]*\):.*/:\1: longer than 120 characters/' | sed 's/^/tidy: /' | grep . && bad=1
