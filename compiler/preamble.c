@@ -8,13 +8,13 @@
 
 enum { PROTOCOL_OFF, PROTOCOL_V1, PROTOCOL_V2 };
 
-enum { TLV_CRC32C = 0x03, TLV_SIZE_MAX_UNIQUE_ID = 128 };
+enum { TLV_CRC32C = 0x03, TLV_UNIQUE_ID = 0x05, UNIQUE_ID_MAX = 128 };
 
 static const struct {
     const char *name;
     u32 type;
 } types[] = {
-    {"alpn", 0x01}, {"authority", 0x02}, {"crc32c", TLV_CRC32C}, {"unique_id", 0x05}, {"netns", 0x30},
+    {"alpn", 0x01}, {"authority", 0x02}, {"crc32c", TLV_CRC32C}, {"unique_id", TLV_UNIQUE_ID}, {"netns", 0x30},
 };
 
 enum { TYPE_COUNT = sizeof types / sizeof *types };
@@ -66,8 +66,8 @@ read_tlv(struct unit *unit, const struct node *node, struct blob_proxy *proxy, s
             diag(unit, tlv_checksum, value->span, show(unit, name->text, name->size));
     } else if (value == NULL) {
         diag(unit, tlv_value, name->span, show(unit, name->text, name->size));
-    } else if (strcmp(name->text, "unique_id") == 0 && !expr_is_dynamic(value) && value->size > TLV_SIZE_MAX_UNIQUE_ID) {
-        diag(unit, tlv_long, value->span, TLV_SIZE_MAX_UNIQUE_ID);
+    } else if (type == TLV_UNIQUE_ID && !expr_is_dynamic(value) && value->size > UNIQUE_ID_MAX) {
+        diag(unit, tlv_long, value->span, UNIQUE_ID_MAX);
     } else {
         *record = (struct blob_tlv){.type = type, .value = expr_compile(unit, value)};
         return record->value != 0;

@@ -17,8 +17,8 @@ socket_keepalive(struct unit *unit, const struct word *word, const char *text, c
     for (u32 i = 0; good && i < 3; i++) {
         size_t size = strcspn(text, ":");
         const char *part = arena_text(&unit->arena, text, size);
-        u64 value = 0;
-        if (size > 0 && !argument_value(unit, &takes[i], takes[i].name, part, word->span, 0, land_most(&into[i]), &value))
+        u64 value = 0, most = land_most(&into[i]);
+        if (size > 0 && !argument_value(unit, &takes[i], takes[i].name, part, word->span, 0, most, &value))
             return true; /* it was reported */
         land(record, &into[i], 0, value);
         any |= value > 0;
