@@ -38,12 +38,16 @@ done
 say "700 connections through the proxy: weights 5, 1 and 1"
 for _ in $(seq 700); do ask 12345; done | sort | uniq -c
 
-say "a reload while a session is open (HUP), and the end (QUIT)"
-exec 4<>/dev/tcp/127.0.0.1/12345
-kill -HUP $server
-sleep 0.3
-printf 'the old session still answers: %s\n' "$(cat <&4)"
-printf 'and so does a new one:         %s\n' "$(ask 12345)"
+say "300 connections during 10 reloads (HUP)"
+for _ in $(seq 10); do
+    kill -HUP $server
+    sleep 0.1
+done &
+reloads=$!
+for _ in $(seq 300); do ask 12345 || echo failed; done | sed 's/.*asked.*/answered/' | sort | uniq -c
+wait $reloads
+
+say "the end (QUIT)"
 kill -QUIT $server
 wait $server && echo "spcd has ended, with status 0"
 server=
