@@ -235,7 +235,8 @@ argument_value(struct unit *unit, const struct take *take, const char *what, con
 static void
 declare(struct unit *unit, const struct word *word)
 {
-    *map_at(&unit->arena, &unit->variables, word->text + 1, word->size - 1) = 1;
+    const char *name = lower_case(unit, word->text + 1);
+    *map_at(&unit->arena, &unit->variables, name, strlen(name)) = 1;
 }
 
 bool

@@ -65,9 +65,12 @@ shown(struct unit *unit, const struct word *word)
 static void
 declare_words(struct unit *unit, const struct node *node)
 {
-    for (u32 i = 1; i < node->word_count; i++)
-        if (node->word[i].text[0] == '$' && node->word[i].size > 1)
-            *map_at(&unit->arena, &unit->variables, node->word[i].text + 1, node->word[i].size - 1) = 1;
+    for (u32 i = 1; i < node->word_count; i++) {
+        if (node->word[i].text[0] != '$')
+            continue;
+        const char *name = lower_case(unit, node->word[i].text + 1);
+        *map_at(&unit->arena, &unit->variables, name, strlen(name)) = 1;
+    }
 }
 
 static bool

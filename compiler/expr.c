@@ -2,10 +2,13 @@
  * Values with variables: a word in, ops out.
  *
  *     "hello $remote_addr\n"   text "hello ", variable remote_addr, text "\n"
+ *
+ * As in nginx, letter case does not matter in the name of a variable.
  */
 #include "spcc.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const char *const ours[] = {
 #define VARIABLE(name, says) #name,
@@ -21,16 +24,16 @@ static const char *const later[] = {
 
 enum { OURS = sizeof ours / sizeof *ours, LATER_COUNT = sizeof later / sizeof *later };
 
-/* nginx brings a variable for each of these and what follows. */
-static const char *const later_prefixes[] = {"proxy_protocol_tlv_"};
+/* nginx brings a variable for whatever follows this. */
+static const char later_prefix[] = "proxy_protocol_tlv_";
 
 static bool
 is_later(const char *name)
 {
     for (u32 i = 0; i < LATER_COUNT; i++)
-        if (strcmp(later[i], name) == 0)
+        if (strcasecmp(later[i], name) == 0)
             return true;
-    return strncmp(name, later_prefixes[0], strlen(later_prefixes[0])) == 0;
+    return strncasecmp(name, later_prefix, strlen(later_prefix)) == 0;
 }
 
 /* The number of our variable, 0 for none. */
@@ -38,7 +41,7 @@ static u32
 find_ours(const char *name)
 {
     for (u32 i = 0; i < OURS; i++)
-        if (strcmp(ours[i], name) == 0)
+        if (strcasecmp(ours[i], name) == 0)
             return VARIABLE_none + 1 + i;
     return 0;
 }
@@ -67,7 +70,7 @@ static void
 say_unknown(struct unit *unit, struct span span, const char *name)
 {
     const char *shown = show(unit, name, strlen(name));
-    bool declared = map_find(&unit->variables, name, strlen(name)) != 0;
+    bool declared = map_find(&unit->variables, lower_case(unit, name), strlen(name)) != 0;
     bool capture = strspn(name, "0123456789") == strlen(name);
     if (declared || capture || is_later(name)) {
         diag(unit, not_yet, span, arena_print(&unit->arena, "the variable %s", shown));

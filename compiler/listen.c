@@ -98,6 +98,14 @@ read_keepalive(struct unit *unit, const struct word *word, struct blob_listener 
     record->flags |= on ? LISTENER_KEEPALIVE : LISTENER_NO_KEEPALIVE;
 }
 
+/* ::ffff:1.2.3.4: Linux binds it only to a socket that takes IPv4 too. */
+static bool
+is_mapped(const struct address *address)
+{
+    static const u8 prefix[12] = {[10] = 0xff, [11] = 0xff};
+    return address->family == FAMILY_IPV6 && memcmp(address->ip.byte, prefix, sizeof prefix) == 0;
+}
+
 static void
 read_options(struct unit *unit, struct node *node, struct binding *binding)
 {
@@ -107,6 +115,10 @@ read_options(struct unit *unit, struct node *node, struct binding *binding)
     const struct word *keepalive = options.word[PARAMETER_listen_so_keepalive];
     if (binding->address.family == FAMILY_IPV6 && (ipv6only == NULL || options.value[PARAMETER_listen_ipv6only]))
         binding->options.flags |= LISTENER_IPV6ONLY;
+    if (is_mapped(&binding->address) && (binding->options.flags & LISTENER_IPV6ONLY) != 0) {
+        diag(unit, mapped_listen, node->word[1].span, show(unit, node->word[1].text, node->word[1].size));
+        diag_help(unit, "write it as IPv4, or add ipv6only=off");
+    }
     if (binding->address.family != FAMILY_IPV6 && ipv6only != NULL)
         diag(unit, no_effect, ipv6only->span, show(unit, ipv6only->text, ipv6only->size), "the address is not of IPv6");
     if (keepalive != NULL)

@@ -172,7 +172,7 @@ say_no_group(struct unit *unit, const struct word *word)
     for (u32 i = 0; i < unit->declarations.count; i++)
         nearest_try(&nearest, declaration[i].name);
     diag(unit, unknown_upstream, word->span, show(unit, word->text, word->size));
-    if (map_find(&unit->variables, word->text, word->size) != 0)
+    if (map_find(&unit->variables, key, strlen(key)) != 0)
         diag_help(unit, "did you mean the variable $%s?", word->text);
     else if (nearest.best != NULL)
         diag_help(unit, "did you mean %s?", nearest.best);
