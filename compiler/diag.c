@@ -38,6 +38,29 @@ static const struct {
 #include "diagnostics.def"
 };
 
+/* ---- levels ---- */
+
+static enum severity
+severity_of(const struct unit *unit, enum diagnostic id)
+{
+    switch (rows[id].severity) {
+    case SEVERITY_LINT_ERROR:
+        return unit->checking ? SEVERITY_ERROR : SEVERITY_WARNING;
+    case SEVERITY_PEDANTIC:
+        return SEVERITY_WARNING;
+    case SEVERITY_HINT:
+        return SEVERITY_NOTE;
+    default:
+        return rows[id].severity;
+    }
+}
+
+static bool
+is_wanted(const struct unit *unit, enum diagnostic id)
+{
+    return unit->pedantic || (rows[id].severity != SEVERITY_PEDANTIC && rows[id].severity != SEVERITY_HINT);
+}
+
 /* ---- collecting ---- */
 
 void
@@ -45,15 +68,17 @@ diag_add(struct unit *unit, enum diagnostic id, struct span span, const char *fo
 {
     va_list arguments;
     va_start(arguments, format);
-    struct diag **slot = vector_add(&unit->arena, &unit->diags, sizeof *slot), *diag;
-    *slot = diag = arena_take(&unit->arena, sizeof *diag);
+    struct diag *diag = arena_take(&unit->arena, sizeof *diag);
+    bool wanted = is_wanted(unit, id);
+    if (wanted) /* else notes and help go where nobody looks */
+        *(struct diag **)vector_add(&unit->arena, &unit->diags, sizeof diag) = diag;
     *diag = (struct diag){.id = id, .span = span, .order = unit->diags.count};
     diag->text = arena_vprint(&unit->arena, format, arguments);
     va_end(arguments);
     if (rows[id].advice[0] != '\0')
         diag->help = rows[id].advice;
     unit->last = diag;
-    unit->error_count += rows[id].severity == SEVERITY_ERROR;
+    unit->error_count += wanted && severity_of(unit, id) == SEVERITY_ERROR;
 }
 
 void
@@ -78,7 +103,7 @@ diag_help(struct unit *unit, const char *format, ...)
 void
 diag_withdraw(struct unit *unit, struct diag *diag)
 {
-    unit->error_count -= !diag->withdrawn && rows[diag->id].severity == SEVERITY_ERROR;
+    unit->error_count -= !diag->withdrawn && severity_of(unit, diag->id) == SEVERITY_ERROR;
     diag->withdrawn = true;
 }
 
@@ -255,7 +280,7 @@ static void
 print_diag(const struct printer *printer, const struct diag *diag)
 {
     struct place place = source_place(printer->unit, diag->span.start);
-    enum severity severity = rows[diag->id].severity;
+    enum severity severity = severity_of(printer->unit, diag->id);
     print_place(printer, place);
     fprintf(printer->file, "%s%s:%s %s [%s %s]\n", paint(printer, severities[severity].colour),
             severities[severity].word, paint(printer, "\033[0m"), diag->text, rows[diag->id].code, rows[diag->id].name);

@@ -24,6 +24,7 @@ static const char usage[] =
     "  -o OUT          write the blob here; -: to standard output; default: FILE with .spcb for .conf\n"
     "  -I DIR          look here too for files to include\n"
     "  -D NAME=VALUE   put VALUE in place of $NAME and ${NAME}\n"
+    "  -W              say also what is off by default\n"
     "Exit status: 0 clean, 1 there are errors, 2 it could not be done.\n";
 
 struct settings {
@@ -32,6 +33,7 @@ struct settings {
     u32 include_count;
     const char **define;
     u32 define_count;
+    bool pedantic;
 };
 
 static int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -104,6 +106,8 @@ run_one(const struct settings *settings, const char *file, bool check_only)
     struct unit unit;
     int status = FAILED;
     if (open_unit(&unit, settings)) {
+        unit.checking = check_only;
+        unit.pedantic = settings->pedantic;
         bool readable = compile(&unit, file);
         diag_print(&unit, stderr, wants_colour());
         status = !readable ? FAILED : diag_failed(&unit) ? FINDINGS : CLEAN;
@@ -183,7 +187,7 @@ read_options(int count, char **argument, struct settings *settings)
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
     opterr = 0;
-    for (int option; (option = getopt_long(count, argument, "o:I:D:hV", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(count, argument, "o:I:D:WhV", options, NULL)) != -1;) {
         switch (option) {
         case 'o':
             settings->output = optarg;
@@ -193,6 +197,9 @@ read_options(int count, char **argument, struct settings *settings)
             break;
         case 'D':
             settings->define[settings->define_count++] = optarg;
+            break;
+        case 'W':
+            settings->pedantic = true;
             break;
         case 'h':
             fputs(usage, stdout);

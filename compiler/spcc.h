@@ -108,7 +108,15 @@ struct place source_place(const struct unit *unit, u32 position);
 
 /* ---- diag.c: what is wrong ---- */
 
-enum severity { SEVERITY_ERROR, SEVERITY_WARNING, SEVERITY_NOTE };
+/* The last three are of opinions: lint.c. */
+enum severity {
+    SEVERITY_ERROR,
+    SEVERITY_WARNING,
+    SEVERITY_NOTE,
+    SEVERITY_LINT_ERROR, /* an error when checking, a warning when compiling */
+    SEVERITY_PEDANTIC,   /* a warning that must be asked for with -W */
+    SEVERITY_HINT,       /* a note that must be asked for with -W */
+};
 
 #define DIAGNOSTIC(id, code, name, severity, says, advice) DIAG_##id,
 enum diagnostic {
@@ -136,7 +144,7 @@ void diag_note(struct unit *unit, struct span span, const char *format, ...) __a
 void diag_help(struct unit *unit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Text of a configuration, fit to be read: in quotes, cut short, without control characters. */
 const char *show(struct unit *unit, const char *text, size_t size);
-/* text in lower case, as names of upstreams are compared. */
+/* text in lower case, as names of upstreams and variables are compared. */
 const char *lower_case(struct unit *unit, const char *text);
 /* It was the consequence of another mistake. */
 void diag_withdraw(struct unit *unit, struct diag *diag);

@@ -17,6 +17,10 @@ struct unit {
     const char *prefix;    /* the main file's directory, with its slash; "" for none */
     bool full;             /* no more files are read */
 
+    /* main.c */
+    bool checking; /* spcc check: nothing is written */
+    bool pedantic; /* -W: say also what is off by default */
+
     /* diag.c */
     struct vector diags;
     struct diag *last;     /* where notes and help go */
@@ -31,7 +35,7 @@ struct unit {
     struct map words;     /* directive names -> 1 + index of the first row */
     struct scope main, stream, here;
     struct vector work;   /* of struct node *: blocks to compile */
-    struct map variables; /* declared by map, geo, set ... */
+    struct map variables; /* declared by map, geo, set ..., lower case */
     struct map maybe;     /* names of blocks of unknown kind, lower case: perhaps upstreams */
     bool noted[DIRECTIVE_COUNT];
 
