@@ -19,12 +19,19 @@ struct half {
     int peer;
     int pipe[2];                /* splice: the bytes on their way from this end to the other */
     size_t queued_size;
-    bool stuck;                 /* splice: the other end takes no more for now */
+    bool stuck;                 /* gulp: the other end takes no more for now */
+};
+
+struct mode {
+    const char *name;
+    bool (*pump)(int fd, bool ending);  /* move bytes from this end to the other; false: the session is over */
+    bool splices;
+    u32 events;
 };
 
 static struct half *halves;     /* by descriptor */
 static char buffer[64 * 1024];
-static bool splicing;
+static const struct mode *mode;
 static u16 origin_port;
 static int epoll_fd;
 
@@ -33,7 +40,7 @@ end(int fd)
 {
     int ends[2] = { fd, halves[fd].peer };
     for (int i = 0; i < 2; i++) {
-        if (splicing) {
+        if (mode->splices) {
             close(halves[ends[i]].pipe[0]);
             close(halves[ends[i]].pipe[1]);
         }
@@ -79,28 +86,49 @@ watch_again(int fd)
         die("epoll_ctl");
 }
 
-/* One gulp in and all of it out, then back to epoll, which says again what is left: that lets the sender fill the
- * socket meanwhile, and measures better than reading until nothing comes. While the receiver is full, this end is not
- * watched but the receiver is. */
-static bool
-pump_splice(int fd)
+/* Moves what there is, at most a pipe full; sets errno to EAGAIN and returns -1 when one side cannot go on. */
+static ssize_t
+gulp(int fd)
 {
     struct half *half = &halves[fd];
     ssize_t moved;
     if (half->queued_size == 0) {
         moved = splice(fd, NULL, half->pipe[1], NULL, PIPE_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (moved <= 0)
-            return moved < 0 && errno == EAGAIN;
+            return moved;
         half->queued_size = (size_t)moved;
     }
     while (half->queued_size > 0) {
         moved = splice(half->pipe[0], NULL, half->peer, NULL, half->queued_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-        if (moved < 0 && errno != EAGAIN)
-            return false;
         if (moved < 0)
-            break;
+            return moved;
         half->queued_size -= (size_t)moved;
     }
+    return 1;
+}
+
+/* Edge-triggered: until nothing comes or nothing goes. */
+static bool
+pump_splice(int fd, bool ending)
+{
+    (void)ending;
+    ssize_t moved;
+    do
+        moved = gulp(fd);
+    while (moved > 0);
+    return moved < 0 && errno == EAGAIN;
+}
+
+/* Level-triggered: one gulp, then back to epoll, which says again what is left, so that the sender may fill the socket
+ * meanwhile. While the receiver is full, the receiver is watched in place of this end. */
+static bool
+pump_gulp(int fd, bool ending)
+{
+    (void)ending;
+    struct half *half = &halves[fd];
+    ssize_t moved = gulp(fd);
+    if (moved == 0 || (moved < 0 && errno != EAGAIN))
+        return false;
     if (half->stuck != (half->queued_size > 0)) {
         half->stuck = half->queued_size > 0;
         watch_again(fd);
@@ -119,33 +147,39 @@ begin(int client)
     }
     halves[client] = (struct half){ .peer = upstream };
     halves[upstream] = (struct half){ .peer = client };
-    if (splicing) {
+    if (mode->splices) {
         int ends[2] = { client, upstream };
         for (int i = 0; i < 2; i++) {
             if (pipe2(halves[ends[i]].pipe, O_NONBLOCK | O_CLOEXEC) != 0)
                 die("pipe2");
             fcntl(halves[ends[i]].pipe[1], F_SETPIPE_SZ, PIPE_SIZE);
         }
-        watch(epoll_fd, client, EPOLLIN | EPOLLRDHUP);
-        watch(epoll_fd, upstream, EPOLLIN | EPOLLRDHUP);
     } else if (!pump_copy(client, false)) {
         end(client);
-    } else {
-        watch(epoll_fd, client, EPOLLIN | EPOLLRDHUP | EPOLLET);
-        watch(epoll_fd, upstream, EPOLLIN | EPOLLRDHUP | EPOLLET);
+        return;
     }
+    watch(epoll_fd, client, mode->events);
+    watch(epoll_fd, upstream, mode->events);
 }
+
+static const struct mode MODES[] = {
+    { "copy",   pump_copy,   false, EPOLLIN | EPOLLRDHUP | EPOLLET },
+    { "splice", pump_splice, true,  EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET },
+    { "gulp",   pump_gulp,   true,  EPOLLIN | EPOLLRDHUP },
+};
+enum { MODE_COUNT = sizeof MODES / sizeof MODES[0] };
 
 static void
 ready(int fd, u32 events)
 {
-    if (halves[fd].peer < 0)
-        return;
     bool goes_on = true;
-    if (splicing && events & EPOLLOUT && halves[halves[fd].peer].stuck)
-        goes_on = pump_splice(halves[fd].peer);
+    int peer = halves[fd].peer;
+    if (peer < 0)
+        return;
+    if (events & EPOLLOUT && halves[peer].queued_size > 0)
+        goes_on = mode->pump(peer, false);
     if (goes_on && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP) && !halves[fd].stuck)
-        goes_on = splicing ? pump_splice(fd) : pump_copy(fd, events & EPOLLRDHUP);
+        goes_on = mode->pump(fd, events & EPOLLRDHUP);
     if (!goes_on || events & EPOLLERR)
         end(fd);
 }
@@ -158,7 +192,13 @@ floor_main(int argc, char **argv)
     int listener = listen_on(port, &port);
     struct epoll_event events[EVENT_COUNT];
 
-    splicing = strcmp(argv[0], "splice") == 0;
+    for (int i = 0; i < MODE_COUNT; i++)
+        if (strcmp(argv[0], MODES[i].name) == 0)
+            mode = &MODES[i];
+    if (mode == NULL) {
+        errno = EINVAL;
+        die(argv[0]);
+    }
     origin_port = (u16)number(argv[2], 65535);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     halves = calloc(descriptor_limit(), sizeof *halves);

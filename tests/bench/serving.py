@@ -53,10 +53,10 @@ def wait_until(test, seconds=10):
 class Serving:
     """An origin and a proxy before it, for a with statement."""
 
-    def __init__(self, bench, proxy, origin, servers=1, connections=4096, reloadable=False, splice=False, spare=0,
+    def __init__(self, bench, proxy, origin, servers=1, connections=4096, reloadable=False, floor_mode="copy", spare=0,
                  wrapper=()):
         self.bench, self.proxy, self.connections, self.wrapper = bench, proxy, connections, list(wrapper)
-        self.mode = ("splice" if splice else "copy") if proxy.floor else reloadable
+        self.mode = floor_mode if proxy.floor else reloadable
         self.origin_mode, self.servers = origin, servers
         self.ports = free_ports(servers + spare)
 
