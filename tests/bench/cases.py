@@ -17,7 +17,7 @@ CASES = {
     "idle": Case("idle", "echo", 10000, 1000),
     "start-1": Case("start", "echo", 10, 3, {"servers": 1}),
     "start-1000": Case("start", "echo", 5, 1, {"servers": 1000}),
-    "reload": Case("reload", "echo", 20, 5),
+    "reload": Case("reload", "echo", 20, 3),
 }
 
 # Of a measure: its unit, how it is printed, what it is.
@@ -33,7 +33,7 @@ MEASURES = {
     "private": ("B", "{:.0f}", "private memory a session: with the sessions minus without, by their number"),
     "pss": ("B", "{:.0f}", "proportional memory a session, the same way"),
     "whole": ("B", "{:.0f}", "all private memory of the proxy by the number of sessions, start-up included"),
-    "accepted": ("ms", "{:.2f}", "from fork to the first connection accepted, be it by the kernel for a socket that listens"),
+    "accepted": ("ms", "{:.2f}", "from fork to the first connection accepted, be it by the kernel alone"),
     "served": ("ms", "{:.2f}", "from fork to the first message there and back"),
     "judge": ("ms", "{:.1f}", "judging the text (spcc -o, nginx -t, haproxy -c), a process of its own"),
     "judge_cpu": ("ms", "{:.1f}", "the CPU of that"),

@@ -123,7 +123,7 @@ class Tool:
         several = [word for pid in pids for word in ("-p", pid)] if self.command[0] == "strace" else \
             ["-p", ",".join(pids)]
         self.child = start([*self.command, "-o", self.result, *several], LOAD_CPU, stderr=subprocess.DEVNULL)
-        time.sleep(0.4)
+        time.sleep(0.25)         # until it is attached
 
     def end(self, _serving):
         self.child.send_signal(signal.SIGINT)
