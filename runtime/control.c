@@ -324,6 +324,21 @@ open_memory(const struct surroundings *s)
     ev_set_allocator(memory_resize);
 }
 
+/* The kernel makes a table of descriptors larger at once while one thread has it, and lets the others wait for
+ * milliseconds when several have. So it is made large before there are any. */
+static void
+open_descriptors(const struct surroundings *s)
+{
+    struct rlimit limit;
+    u64 count = (u64)s->mapping->blob.main[1].worker_connections * 2 * s->worker_count + s->socket_count * 2 +
+                s->log_count + FDS_LEAST;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && count > limit.rlim_cur)
+        count = limit.rlim_cur;
+    int last = fcntl(s->mapping->fd, F_DUPFD_CLOEXEC, (int)count - 1);
+    if (last >= 0)
+        close(last);
+}
+
 static void
 watch(void)
 {
@@ -382,6 +397,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (directory[0] && chdir(directory) != 0)
         die("working_directory %s: %s", directory, strerror(errno));
     open_memory(first);
+    open_descriptors(first);
     control.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (!control.loop)
         die("no event loop: %s", strerror(errno));

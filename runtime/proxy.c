@@ -28,6 +28,7 @@ connected(struct session *s)
         address_print(&local.any, true, local_text);
         session_log_bare(s, LEVEL_INFO, "proxy %s connected to %s", local_text, s->upstream_name);
     }
+    s->client.received += s->early; /* as in nginx, which reads it only now */
     relay_start(s);
 }
 
@@ -53,9 +54,42 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int events);
 
 enum attempt {
     ATTEMPT_GOES_ON,
+    ATTEMPT_WAITS,  /* for the connection */
     ATTEMPT_FAILED, /* and was logged: there may be a next upstream */
     ATTEMPT_ENDED,  /* the session is over */
 };
+
+/* May the client's first bytes go before anybody has said that the upstream is connected? Not if others must
+ * come first, or if they must come slowly. */
+static bool
+may_send_early(const struct blob_proxy *proxy)
+{
+    return !(proxy->flags & PROXY_PROTOCOL) && !proxy->upload_rate && !proxy->upload_rate_value;
+}
+
+/* On a near network the connection stands when connect() returns, though it says otherwise. So what the client
+ * has sent by now is tried at once, and often nothing has to be watched for. What does not go waits for the
+ * connection, or for the next one. */
+static enum attempt
+send_early(struct session *s)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    if (!s->upstream.buffer && !s->client.eof && may_send_early(proxy)) {
+        ssize_t got = side_receive(s, &s->upstream, s->client.io.fd, proxy->buffer_size);
+        s->early = got > 0 ? (u32)got : 0;
+    }
+    if (!s->upstream.buffer)
+        return ATTEMPT_WAITS;
+    enum flush state = side_flush(s, &s->upstream);
+    if (state == FLUSH_FAILED) {
+        session_log(s, session_error_level(s, &s->upstream, errno), errno, "connect() failed");
+        return ATTEMPT_FAILED;
+    }
+    if (s->upstream.sent == 0)
+        return ATTEMPT_WAITS;
+    connected(s);
+    return ATTEMPT_GOES_ON;
+}
 
 /* Begin connecting to this target's address. */
 static enum attempt
@@ -75,13 +109,16 @@ connect_to(struct session *s, const struct target *target)
         connected(s);
         return ATTEMPT_GOES_ON;
     }
-    if (errno == EINPROGRESS) {
-        side_watch(s, &s->upstream, EV_READ | EV_WRITE);
-        session_timer(s, (double)session_proxy(s)->connect_timeout_ms / 1000);
-        return ATTEMPT_GOES_ON;
+    if (errno != EINPROGRESS) {
+        session_log(s, connect_level(errno), errno, "connect() to %s failed", target->text);
+        return ATTEMPT_FAILED;
     }
-    session_log(s, connect_level(errno), errno, "connect() to %s failed", target->text);
-    return ATTEMPT_FAILED;
+    enum attempt early = send_early(s);
+    if (early != ATTEMPT_WAITS)
+        return early;
+    side_watch(s, &s->upstream, EV_READ | EV_WRITE);
+    session_timer(s, (double)session_proxy(s)->connect_timeout_ms / 1000);
+    return ATTEMPT_GOES_ON;
 }
 
 static enum attempt
@@ -121,7 +158,7 @@ next_upstream(struct session *s)
             session_end(s, CLOSE_upstream_failed);
             return;
         }
-        side_close(s, &s->upstream);
+        side_disconnect(s, &s->upstream);
         if (delay_ms) {
             s->phase = PHASE_PAUSE;
             session_timer(s, (double)delay_ms / 1000);

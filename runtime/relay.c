@@ -154,6 +154,13 @@ events_of(const struct side *side, const struct side *other)
     return read | (side_waits(side) ? EV_WRITE : 0);
 }
 
+static void
+watch(struct session *s)
+{
+    side_watch(s, &s->client, events_of(&s->client, &s->upstream));
+    side_watch(s, &s->upstream, events_of(&s->upstream, &s->client));
+}
+
 /* Run one direction and watch for what comes next. False: the session has ended. */
 static bool
 run(struct session *s, struct side *from, struct side *to)
@@ -165,8 +172,7 @@ run(struct session *s, struct side *from, struct side *to)
         return false;
     }
     pass_end(s, from, to);
-    side_watch(s, &s->client, events_of(&s->client, &s->upstream));
-    side_watch(s, &s->upstream, events_of(&s->upstream, &s->client));
+    watch(s);
     session_touch(s);
     return true;
 }
@@ -229,7 +235,10 @@ relay_start(struct session *s)
     session_timer(s, (double)proxy->timeout_ms / 1000);
     if (relay_due(s) < s->due)
         session_arm(s, relay_due(s) - now);
-    run(s, &s->client, &s->upstream);
+    if (s->early && !side_waits(&s->upstream))
+        watch(s); /* the client was read just now */
+    else
+        run(s, &s->client, &s->upstream);
 }
 
 /* ---- time limits ---- */

@@ -46,14 +46,20 @@ give_back(struct session *s, struct side *side)
 }
 
 void
-side_close(struct session *s, struct side *side)
+side_disconnect(struct session *s, struct side *side)
 {
-    give_back(s, side);
     if (side->io.fd < 0)
         return;
     ev_io_stop(s->shard->worker->loop, &side->io);
     close(side->io.fd);
     side->io.fd = -1;
+}
+
+void
+side_close(struct session *s, struct side *side)
+{
+    give_back(s, side);
+    side_disconnect(s, side);
 }
 
 /* The first small segment goes out at once with or without TCP_NODELAY, and many connections send no more:
@@ -120,6 +126,18 @@ enum flush
 side_flush(struct session *s, struct side *side)
 {
     return side->pipe ? flush_pipe(s, side) : side->buffer ? flush_buffer(s, side) : FLUSH_DONE;
+}
+
+ssize_t
+side_receive(struct session *s, struct side *side, int fd, size_t size)
+{
+    side->buffer = slab_take(&s->shard->buffers);
+    ssize_t got = recv(fd, side->buffer, size, 0);
+    side->at = 0;
+    side->end = got > 0 ? (u32)got : 0;
+    if (got <= 0)
+        give_back(s, side);
+    return got;
 }
 
 enum flush

@@ -419,6 +419,7 @@ struct session {
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
     u32 tries;      /* left */
+    u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
     u8 phase;
     bool backups;   /* the primaries are used up */
     union client_address address;
@@ -485,6 +486,12 @@ side_waits(const struct side *side)
 void side_watch(struct session *session, struct side *side, int events);
 void side_open(struct session *session, struct side *side, int fd, void (*callback)(struct ev_loop *, ev_io *, int));
 void side_close(struct session *session, struct side *side);
+
+/* Close the socket only: what waits is for the next one. */
+void side_disconnect(struct session *session, struct side *side);
+
+/* Let what fd has to read now, up to size bytes, wait to be written to side, for which nothing waits yet. As recv(). */
+ssize_t side_receive(struct session *session, struct side *side, int fd, size_t size);
 
 /* ---- rate.c: how fast a side may be read ---- */
 

@@ -123,18 +123,31 @@ run(void *data)
     return NULL;
 }
 
-/* worker_cpu_affinity: the CPUs of this worker; an empty set means any. */
+/* The CPUs that a worker's records name; the last worker that has some speaks for those after it. */
+static void
+named_cpus(const struct blob *blob, u32 number, cpu_set_t *set)
+{
+    const struct blob_main *main = &blob->main[1];
+    const struct blob_cpu *cpu = &blob->cpu[main->cpu];
+    u32 last = main->cpu_count ? cpu[main->cpu_count - 1].worker : 0;
+    CPU_ZERO(set);
+    for (u32 i = 0; i < main->cpu_count; i++)
+        if (cpu[i].worker == (number < last ? number : last))
+            CPU_SET(cpu[i].number, set);
+}
+
+/* worker_cpu_affinity: the CPUs of this worker; an empty set means any. With auto, one of those allowed. */
 static void
 choose_cpus(const struct blob *blob, u32 number, cpu_set_t *set)
 {
-    const struct blob_main *main = &blob->main[1];
     cpu_set_t allowed;
-    CPU_ZERO(set);
-    for (u32 i = 0; i < main->cpu_count; i++)
-        if (blob->cpu[main->cpu + i].worker == number)
-            CPU_SET(blob->cpu[main->cpu + i].number, set);
-    if (!(main->flags & MAIN_AFFINITY_AUTO) || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    named_cpus(blob, number, set);
+    if (!(blob->main[1].flags & MAIN_AFFINITY_AUTO))
         return;
+    named_cpus(blob, 0, &allowed);
+    if (CPU_COUNT(&allowed) == 0 && sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    CPU_ZERO(set);
     u32 skip = number % (u32)CPU_COUNT(&allowed);
     for (u32 cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed) && skip-- == 0)
