@@ -225,6 +225,14 @@ session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpo
     return true;
 }
 
+/* What was read early and reached nobody counts as not read: the client must learn it by a reset. */
+static void
+disown_early(struct session *s)
+{
+    if (s->early && (s->phase == PHASE_CONNECT || s->phase == PHASE_PAUSE))
+        setsockopt(s->client.io.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+}
+
 void
 session_end(struct session *s, enum close reason)
 {
@@ -234,6 +242,7 @@ session_end(struct session *s, enum close reason)
     worker->counter[COUNTER_client_bytes] += s->client.received;
     worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
     balance_release(s, false);
+    disown_early(s);
     rate_close(s, &s->upstream);
     rate_close(s, &s->client);
     side_close(s, &s->upstream);
