@@ -15,18 +15,6 @@
 
 enum { CLEAN, FINDINGS, FAILED };
 
-static const char usage[] =
-    "usage: spcc [-o OUT.spcb] [-I DIR]... [-D NAME=VALUE]... FILE    compile\n"
-    "       spcc check [-I DIR]... [-D NAME=VALUE]... FILE...         judge, write nothing\n"
-    "       spcc dump BLOB                                            print every record\n"
-    "\n"
-    "FILE is a configuration of nginx with a stream {} in it, or the inside of one; - is standard input.\n"
-    "  -o OUT          write the blob here; -: to standard output; default: FILE with .spcb for .conf\n"
-    "  -I DIR          look here too for files to include\n"
-    "  -D NAME=VALUE   put VALUE in place of $NAME and ${NAME}\n"
-    "  -W              say also what is off by default\n"
-    "Exit status: 0 clean, 1 there are errors, 2 it could not be done.\n";
-
 struct settings {
     const char *output;
     const char **include;
@@ -34,6 +22,7 @@ struct settings {
     const char **define;
     u32 define_count;
     bool pedantic;
+    u32 given; /* the options, a bit each */
 };
 
 static int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -132,8 +121,6 @@ static int
 run_check(const struct settings *settings, char **file, int count)
 {
     int worst = CLEAN;
-    if (settings->output != NULL)
-        return fail("check writes nothing, so -o has no place here");
     if (count == 0)
         return fail("no FILE to check; try spcc --help");
     for (int i = 0; i < count; i++) {
@@ -151,8 +138,9 @@ run_dump(const struct settings *settings, char **file, int count)
     struct stat status;
     struct blob blob;
     char error[BLOB_ERROR_SIZE];
-    if (count != 1 || settings->output != NULL || settings->include_count + settings->define_count > 0)
-        return fail("dump takes one BLOB and no options");
+    (void)settings;
+    if (count != 1)
+        return fail("dump takes one BLOB");
     int fd = open(file[0], O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0)
         return fail("cannot read %s: %s", file[0], strerror(errno));
@@ -175,46 +163,80 @@ run_dump(const struct settings *settings, char **file, int count)
 
 /* ---- the command line ---- */
 
-static const struct command {
-    const char *name;
-    int (*run)(const struct settings *settings, char **file, int count);
-} commands[] = {{"compile", run_compile}, {"check", run_check}, {"dump", run_dump}};
+static int (*const run[COMMAND_COUNT])(const struct settings *settings, char **file, int count) = {
+#define COMMAND(id, ...) [COMMAND_##id] = run_##id,
+#include "commands.def"
+};
 
-/* Options may stand before and behind the command's name. */
+static void
+take_option(enum option_id option, struct settings *settings)
+{
+    settings->given |= 1u << option;
+    switch (option) {
+    case OPTION_output:
+        settings->output = optarg;
+        break;
+    case OPTION_include:
+        settings->include[settings->include_count++] = optarg;
+        break;
+    case OPTION_define:
+        settings->define[settings->define_count++] = optarg;
+        break;
+    case OPTION_pedantic:
+        settings->pedantic = true;
+        break;
+    case OPTION_help: /* read_options() has done it */
+    case OPTION_version:
+    case OPTION_COUNT:
+        break;
+    }
+}
+
+/* Options may stand before and behind the command's name. Below 0: go on; else the exit status. */
 static int
 read_options(int count, char **argument, struct settings *settings)
 {
-    static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
-    opterr = 0;
-    for (int option; (option = getopt_long(count, argument, "o:I:D:WhV", options, NULL)) != -1;) {
-        switch (option) {
-        case 'o':
-            settings->output = optarg;
-            break;
-        case 'I':
-            settings->include[settings->include_count++] = optarg;
-            break;
-        case 'D':
-            settings->define[settings->define_count++] = optarg;
-            break;
-        case 'W':
-            settings->pedantic = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return CLEAN;
-        case 'V':
+    char wrong[COMMAND_WRONG_SIZE];
+    for (int option; (option = command_next(count, argument, wrong)) != COMMAND_END;) {
+        if (option == COMMAND_WRONG)
+            return fail("%s; try spcc --help", wrong);
+        if (option == OPTION_help)
+            command_usage(stdout);
+        if (option == OPTION_version)
             puts("spcc " SPC_VERSION);
+        if (option == OPTION_help || option == OPTION_version)
             return CLEAN;
-        default:
-            if (optopt != 0 && strchr("oID", optopt) != NULL)
-                return fail("-%c needs an argument; try spcc --help", optopt);
-            return optopt != 0 ? fail("there is no option -%c; try spcc --help", optopt)
-                               : fail("there is no option %s; try spcc --help", argument[optind - 1]);
-        }
+        take_option((enum option_id)option, settings);
     }
     return -1;
+}
+
+/* The command that the first word names, if it does; a file of such a name is meant when it is alone. */
+static enum command_id
+find_command(char **word, int count, bool *named)
+{
+    for (int i = 0; i < COMMAND_COUNT && count > 0; i++)
+        if (strcmp(commands[i].name, word[0]) == 0 && (i > 0 || count > 1)) {
+            *named = true;
+            return (enum command_id)i;
+        }
+    *named = false;
+    return COMMAND_compile;
+}
+
+static int
+run_command(const struct settings *settings, char **word, int count)
+{
+    bool named;
+    enum command_id command = find_command(word, count, &named);
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        char text[64];
+        if ((settings->given & 1u << i) == 0 || (command_options[i].of & 1u << command) != 0)
+            continue;
+        command_option_text(&command_options[i], text, sizeof text);
+        return fail("%s takes no %s; try spcc --help", commands[command].name, text);
+    }
+    return run[command](settings, word + named, count - named);
 }
 
 int
@@ -227,18 +249,8 @@ main(int count, char **argument)
     if (settings.include == NULL || settings.define == NULL)
         return fail("out of memory");
     int status = read_options(count, argument, &settings);
-    char **rest = argument + optind;
-    int rest_count = count - optind;
-    const struct command *command = &commands[0];
-    for (size_t i = 0; i < sizeof commands / sizeof *commands && rest_count > 0 && command == &commands[0]; i++)
-        if (strcmp(commands[i].name, rest[0]) == 0 && (i > 0 || rest_count > 1))
-            command = &commands[i];
-    if (rest_count > 0 && (command != &commands[0] || (strcmp(rest[0], "compile") == 0 && rest_count > 1))) {
-        rest++;
-        rest_count--;
-    }
     if (status < 0)
-        status = command->run(&settings, rest, rest_count);
+        status = run_command(&settings, argument + optind, count - optind);
     free(settings.include);
     free(settings.define);
     return status;

@@ -482,6 +482,47 @@ bool expr_is_builtin(const char *name);
 /* Print every record of the blob. */
 void dump(const struct blob *blob, FILE *file);
 
+/* ---- command.c: the command line, of commands.def ---- */
+
+#define COMMAND(id, ...) COMMAND_##id,
+enum command_id {
+#include "commands.def"
+    COMMAND_COUNT
+};
+
+#define OPTION(id, ...) OPTION_##id,
+enum option_id {
+#include "commands.def"
+    OPTION_COUNT
+};
+
+/* The commands that take an option. */
+#define ON(command) (1u << COMMAND_##command)
+enum { ON_SOURCES = ON(compile) | ON(check), ON_ALL = (1u << COMMAND_COUNT) - 1 };
+
+struct command {
+    const char *name, *operands, *says;
+};
+
+struct command_option {
+    char letter;                  /* 0: none */
+    const char *name, *argument;  /* NULL: none */
+    u32 of;
+    const char *says;
+};
+
+extern const struct command commands[COMMAND_COUNT];
+extern const struct command_option command_options[OPTION_COUNT];
+
+enum { COMMAND_END = -1, COMMAND_WRONG = -2, COMMAND_WRONG_SIZE = 256 };
+
+/* The number of the next option, its argument in optarg; or one of the two above, what is wrong in wrong. */
+int command_next(int count, char **argument, char wrong[COMMAND_WRONG_SIZE]);
+/* Put "-o OUT" or the like in text of size; the number of bytes that takes, as snprintf has it. */
+size_t command_option_text(const struct command_option *row, char *text, size_t size);
+/* The text of --help. */
+void command_usage(FILE *file);
+
 #include "unit.h"
 
 #endif
