@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: spcd [-p PREFIX] [-e LOG] [-t] BLOB\n"
@@ -40,7 +39,6 @@ main(int count, char **words)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    tzset(); /* so that no thread has to read the time zone later */
     /* The prefix is entered before the blob's own paths are used; the blob is named from where we are. */
     options.blob = realpath(words[optind], NULL);
     if (!options.blob)

@@ -373,6 +373,7 @@ supervisor_run(const struct options *options)
         surroundings_close(s, NULL);
         return 0;
     }
+    tzset(); /* so that no thread has to read the time zone later */
     u32 flags = s->mapping->blob.main[1].flags;
     if (flags & MAIN_DAEMON)
         daemonize(s);

@@ -24,9 +24,10 @@ enum { BIND_TRIES = 5, BIND_PAUSE_US = 500 * 1000 }; /* nginx's patience with an
 static u32
 count_workers(const struct blob_main *main)
 {
+    if (main->worker_processes)
+        return main->worker_processes;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    u32 count = main->worker_processes ? main->worker_processes : cpus > 0 ? (u32)cpus : 1;
-    return count < WORKERS_MAX ? count : WORKERS_MAX;
+    return cpus < 1 ? 1 : cpus < WORKERS_MAX ? (u32)cpus : WORKERS_MAX;
 }
 
 static u32
