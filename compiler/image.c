@@ -5,8 +5,6 @@
 #include "spcc.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -137,72 +135,21 @@ image_finish(struct unit *unit, void **data, size_t *size)
 
 /* ---- the file ---- */
 
-static bool
-write_all(int fd, const void *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t done = write(fd, data, size);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return false;
-        data = (const u8 *)data + done;
-        size -= (size_t)done;
-    }
-    return true;
-}
-
-/* A pipe or a device is written to, not replaced. */
-static const char *
-write_in_place(const char *path, const void *data, size_t size)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write_all(fd, data, size);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    return good ? NULL : strerror(error);
-}
-
-/* A new file takes the place of the old one at once; who has the old one mapped keeps it. */
-static const char *
-replace(struct unit *unit, const char *path, const void *data, size_t size)
-{
-    const char *slash = strrchr(path, '/');
-    int directory_size = slash != NULL ? (int)(slash - path + 1) : 0;
-    char *temporary = arena_print(&unit->arena, "%.*s.%s.######", directory_size, path, path + directory_size);
-    memset(temporary + strlen(temporary) - 6, 'X', 6); /* as mkostemp() wants it */
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return strerror(errno);
-    bool good = write_all(fd, data, size) && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
-    int error = errno;
-    close(fd);
-    if (good && rename(temporary, path) == 0)
-        return NULL;
-    error = good ? errno : error;
-    unlink(temporary);
-    return strerror(error);
-}
-
 const char *
 image_write(struct unit *unit, const char *path, const void *data, size_t size)
 {
     struct stat status;
     if (strcmp(path, "-") == 0)
-        return write_all(STDOUT_FILENO, data, size) ? NULL : strerror(errno);
+        return output_write(STDOUT_FILENO, data, size) ? NULL : strerror(errno);
     if (stat(path, &status) != 0)
-        return replace(unit, path, data, size);
+        return output_replace(unit, path, data, size, NULL);
     if (S_ISDIR(status.st_mode))
         return strerror(EISDIR);
     if (!S_ISREG(status.st_mode))
-        return write_in_place(path, data, size);
+        return output_send(path, data, size);
     struct source **source = unit->sources.item;
     for (u32 i = 0; i < unit->sources.count; i++)
         if (source[i]->device == status.st_dev && source[i]->inode == status.st_ino)
             return "it is a file that was just read";
-    char *real = realpath(path, NULL); /* of a symbolic link, the file is replaced */
-    const char *error = replace(unit, real != NULL ? real : path, data, size);
-    free(real);
-    return error;
+    return output_replace(unit, path, data, size, NULL);
 }

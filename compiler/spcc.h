@@ -350,6 +350,7 @@ struct parameter {
     const char *absent;
     bool own_socket; /* of listen: an address that has it does not share the socket of a wildcard */
     enum support support;
+    const char *since; /* the nginx that brought it, if that is not the directive's */
     const char *says;
 };
 
@@ -428,6 +429,17 @@ bool image_finish(struct unit *unit, void **data, size_t *size);
 /* Put size bytes at path, whole or not at all. NULL, or what went wrong. */
 const char *image_write(struct unit *unit, const char *path, const void *data, size_t size);
 
+/* ---- output.c: bytes -> files; NULL, or what went wrong ---- */
+
+struct stat;
+/* All of the bytes; false: errno says why not. */
+bool output_write(int fd, const void *data, size_t size);
+/* To a pipe or a device. */
+const char *output_send(const char *path, const void *data, size_t size);
+/* Whole or not at all, in place of what is there; with the owner and permissions of like, where there is one. */
+const char *output_replace(struct unit *unit, const char *path, const void *data, size_t size,
+                           const struct stat *like);
+
 /* ---- compile.c: nodes -> records ---- */
 
 /* Read, parse, check and compile path. The verdict is diag_failed()'s. False: path could not be read. */
@@ -476,6 +488,20 @@ u32 expr_compile(struct unit *unit, const struct word *word);
 bool expr_is_dynamic(const struct word *word);
 /* Is name a variable that nginx or spcd brings? */
 bool expr_is_builtin(const char *name);
+
+/* ---- lint.c: opinions on what is right ---- */
+
+/* The nginx that --target names. */
+struct target {
+    const char *name; /* as it was written; NULL: none */
+    u32 version;      /* to compare; 0: any */
+    bool plus;
+};
+
+/* Read "nginx-1.26", "nginx-1.26.2" or "nginx-plus", whose letters stay the caller's. False: it is none of them. */
+bool lint_target_read(const char *text, struct target *target);
+/* Look at what check() has left below root. */
+void lint_run(struct unit *unit, struct node *root);
 
 /* ---- dump.c ---- */
 
