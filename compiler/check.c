@@ -6,6 +6,7 @@
 #include "spcc.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define DIRECTIVE(id, word, ...) [DIRECTIVE_##id] = {.name = word, __VA_ARGS__},
 const struct directive directives[DIRECTIVE_COUNT] = {
@@ -285,13 +286,32 @@ check_node(struct unit *unit, struct node *node, u32 context, struct scope *scop
 
 /* ---- blocks and includes ---- */
 
+/* A folder for what may be dropped in is often empty; one that is not there, and from where servers are to come, is
+ * more likely misspelt. */
+static void
+say_empty(struct unit *unit, const struct word *word, u32 context)
+{
+    const char *slash = strrchr(word->text, '/');
+    bool here = word->text[0] != '/' && slash != NULL && (context & (IN_STREAM | IN_SERVER | IN_UPSTREAM)) != 0;
+    const char *folder = here ? arena_text(&unit->arena, word->text, (size_t)(slash - word->text)) : "";
+    bool missing = here && strpbrk(folder, "*?[") == NULL &&
+                   access(arena_print(&unit->arena, "%s%s", unit->prefix, folder), F_OK) != 0;
+    unit->partial = true;
+    if (missing)
+        diag(unit, include_nowhere, word->span, show(unit, folder, strlen(folder)));
+    else
+        diag(unit, include_nothing, word->span, shown(unit, word));
+}
+
 /* Put the nodes of what an include names in its place. */
 static void
-expand(struct unit *unit, struct node **at)
+expand(struct unit *unit, struct node **at, u32 context)
 {
     struct node *include = *at, **end = at;
     struct vector found = {0};
     source_include(unit, &include->word[1], &found);
+    if (found.count == 0 && strpbrk(include->word[1].text, "*?[") != NULL)
+        say_empty(unit, &include->word[1], context);
     struct source **source = found.item;
     for (u32 i = 0; i < found.count; i++) {
         *end = parse_file(unit, source[i]);
@@ -307,7 +327,7 @@ check_block(struct unit *unit, struct node *block, u32 context, struct scope *sc
     for (struct node **at = &block->first; *at != NULL;) {
         check_node(unit, *at, context, scope);
         if ((*at)->row == &directives[DIRECTIVE_include] && !(*at)->broken)
-            expand(unit, at);
+            expand(unit, at, context);
         else
             at = &(*at)->next;
     }
@@ -334,6 +354,7 @@ check(struct unit *unit, struct node *root)
 {
     unit->stream.outer = &unit->main;
     if (is_fragment(unit, root)) {
+        unit->partial = true;
         diag(unit, fragment, root->first->word[0].span);
         check_block(unit, root, IN_STREAM, &unit->stream);
     } else {

@@ -38,6 +38,7 @@ compile_source(struct unit *unit, const struct source *source)
     listen_compile(unit);
     define_compile(unit);
     core_finish(unit);
+    lint_run(unit, &root);
     if (image_count(unit, SECTION_listener) == 1 && !diag_failed(unit))
         diag(unit, nothing_to_serve, ((struct span){source->base, source->base + 1}));
 }

@@ -38,6 +38,10 @@ struct unit {
     struct map variables; /* declared by map, geo, set ..., lower case */
     struct map maybe;     /* names of blocks of unknown kind, lower case: perhaps upstreams */
     bool noted[DIRECTIVE_COUNT];
+    bool partial;         /* what is not here may be elsewhere: a fragment, or an include that reads nothing */
+
+    /* lint_target.c */
+    struct target target;
 
     /* what the features have made */
     struct image image;
