@@ -99,6 +99,8 @@ class Bench:
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 self.remark(f"trace: {proxy.name} could not be traced: {error}")
 
+MARK = "<!-- measured -->"
+
 
 def progress(text):
     if sys.stderr.isatty():
@@ -140,10 +142,19 @@ def options_read():
     parser.add_argument("--proxies", default="spcd,nginx,haproxy,floor", type=lambda text: text.split(","))
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where spcc and spcd are")
     parser.add_argument("--rounds", type=int, help="default 5, with --quick 1")
-    parser.add_argument("--markdown", metavar="FILE", help="write the report there too")
+    parser.add_argument("--markdown", metavar="FILE", help="write the report there too, below the line " + MARK)
     options = parser.parse_args()
     options.rounds = max(1, options.rounds or (1 if options.quick else 5))
     return options
+
+
+def text_above(path):
+    """What people have written in the file, up to the mark; the report replaces what is below."""
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    return text[:text.index(MARK)] + MARK + "\n\n" if MARK in text else ""
 
 
 def main():
@@ -171,7 +182,9 @@ def main():
         bench.instructions = callgrind(bench, bench.proxies["spcd"])
     report_text(bench)
     if options.markdown:
+        above = text_above(options.markdown)
         with open(options.markdown, "w", encoding="utf-8") as file:
+            file.write(above)
             report_markdown(bench, file)
 
 
