@@ -47,30 +47,36 @@ lint_target_read(const char *text, struct target *target)
 
 /* ---- SP901 ---- */
 
-static void
-check_node(struct lint *lint, const struct node *node)
+/* Why the target does not have what a row is about; NULL: it does. */
+static const char *
+lacks(struct lint *lint, bool ours, bool plus, const char *since)
 {
     const struct target *target = &lint->unit->target;
-    const struct directive *row = node->row;
-    const char *name = lint_show(lint->unit, &node->word[0]);
-    if (row->ours)
-        diag(lint->unit, not_in_target, node->word[0].span, target->name, name, "it is of spcd alone");
-    else if (row->plus && !target->plus)
-        diag(lint->unit, not_in_target, node->word[0].span, target->name, name, "it is of nginx Plus");
-    else if (row->since != NULL && target->version != 0 && read_version(row->since) > target->version)
-        diag(lint->unit, not_in_target, node->word[0].span, target->name, name,
-             arena_print(&lint->unit->arena, "it came with nginx %s", row->since));
+    if (ours)
+        return "it is of spcd alone";
+    if (plus && !target->plus)
+        return "it is of nginx Plus";
+    if (since != NULL && target->version != 0 && read_version(since) > target->version)
+        return arena_print(&lint->unit->arena, "it came with nginx %s", since);
+    return NULL;
 }
 
 static void
-check_parameters(struct lint *lint, const struct node *node)
+report(struct lint *lint, const struct word *word, const char *why)
 {
-    const struct target *target = &lint->unit->target;
-    for (const struct parameter *row = parameters; row < parameters + PARAMETER_COUNT; row++) {
-        const struct word *word = &directives[row->of] == node->row ? lint_parameter(node, row->name) : NULL;
-        if (word != NULL && row->since != NULL && target->version != 0 && read_version(row->since) > target->version)
-            diag(lint->unit, not_in_target, word->span, target->name, lint_show(lint->unit, word),
-                 arena_print(&lint->unit->arena, "it came with nginx %s", row->since));
+    if (why != NULL)
+        diag(lint->unit, not_in_target, word->span, lint->unit->target.name, lint_show(lint->unit, word), why);
+}
+
+static void
+check_node(struct lint *lint, const struct node *node)
+{
+    const struct directive *row = node->row;
+    report(lint, &node->word[0], lacks(lint, row->ours, row->plus, row->since));
+    for (const struct parameter *one = parameters; one < parameters + PARAMETER_COUNT; one++) {
+        const struct word *word = &directives[one->of] == row ? lint_parameter(node, one->name) : NULL;
+        if (word != NULL)
+            report(lint, word, lacks(lint, one->ours, one->plus, one->since));
     }
 }
 
@@ -82,7 +88,6 @@ check_block(struct lint *lint, const struct node *first)
         if (node->row == NULL)
             continue;
         check_node(lint, node);
-        check_parameters(lint, node);
         if (node->row->opens != 0 && node->row->opens != OPAQUE)
             check_block(lint, node->first);
     }

@@ -125,12 +125,19 @@ static void
 check_protocols(struct lint *lint, enum directive_id id)
 {
     for (struct node *node = lint_node(lint, id); node != NULL; node = node->again) {
+        bool said = false;
         for (u32 i = 1; i < node->word_count; i++) {
             const struct word *word = &node->word[i];
             bool broken = strncmp(word->text, "SSLv", 4) == 0;
             bool old = strcmp(word->text, "TLSv1") == 0 || strcmp(word->text, "TLSv1.1") == 0;
-            if ((!broken && !old) || !lint_first(lint, node, DIAG_old_protocol))
+            if (!broken && !old)
                 continue;
+            if (said || !lint_first(lint, node, DIAG_old_protocol)) {
+                if (said)
+                    diag_note(lint->unit, word->span, "so has %s", lint_show(lint->unit, word));
+                continue;
+            }
+            said = true;
             if (broken)
                 diag(lint->unit, broken_protocol, word->span, lint_show(lint->unit, word));
             else
@@ -154,14 +161,21 @@ has_part(const char *token, size_t size, const char *part)
 static const char *const weak[] = {"NULL", "eNULL", "aNULL", "ADH",    "AECDH", "RC4", "RC2", "3DES", "DES",
                                    "EXP",  "EXPORT", "LOW", "MD5", "IDEA", "SEED", "COMPLEMENTOFALL"};
 
+/* Tokens end at a separator, or where a command such as "@SECLEVEL=0" begins. */
+static size_t
+token_size(const char *text)
+{
+    return text[0] == '@' ? strcspn(text, ":,; ") : strcspn(text, ":,; @");
+}
+
 static bool
 is_excluded(const char *list, const char *part)
 {
     for (const char *at = list; *at != '\0';) {
-        size_t size = strcspn(at, ":, ");
+        size_t size = token_size(at);
         if (at[0] == '!' && strncmp(at + 1, part, size - 1) == 0 && strlen(part) == size - 1)
             return true;
-        at += size + (at[size] != '\0');
+        at += size + (at[size] != '\0' && at[size] != '@');
     }
     return false;
 }
@@ -187,14 +201,14 @@ check_ciphers(struct lint *lint, enum directive_id id)
         return;
     const struct word *word = &node->word[1];
     for (const char *at = word->text; *at != '\0';) {
-        size_t size = strcspn(at, ":, ");
+        size_t size = token_size(at);
         u32 start = (u32)(at - word->text), end = start + (u32)size;
         const char *part = weakness(word->text, at, size);
         if (part != NULL)
             diag(lint->unit, weak_cipher, word_part(word, start, end), show(lint->unit, at, size));
         else if (size > 0 && at[0] == '@')
             diag(lint->unit, openssl_only, word_part(word, start, end), show(lint->unit, at, size));
-        at += size + (at[size] != '\0');
+        at += size + (at[size] != '\0' && at[size] != '@');
     }
 }
 

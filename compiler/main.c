@@ -22,6 +22,7 @@ struct settings {
     const char **define;
     u32 define_count;
     bool pedantic;
+    const char *target;
     u32 given; /* the options, a bit each */
 };
 
@@ -59,6 +60,10 @@ open_unit(struct unit *unit, const struct settings *settings)
             fail("-D %s: %s", settings->define[i], wrong);
             return false;
         }
+    }
+    if (settings->target != NULL && !lint_target_read(settings->target, &unit->target)) {
+        fail("--target %s: write nginx-1.26, nginx-1.26.2 or nginx-plus", settings->target);
+        return false;
     }
     return true;
 }
@@ -184,6 +189,9 @@ take_option(enum option_id option, struct settings *settings)
         break;
     case OPTION_pedantic:
         settings->pedantic = true;
+        break;
+    case OPTION_target:
+        settings->target = optarg;
         break;
     case OPTION_help: /* read_options() has done it */
     case OPTION_version:

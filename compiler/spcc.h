@@ -36,6 +36,7 @@ enum {
     DIAG_PRINT_MAX = 200,
 };
 #define SOURCE_SIZE_MAX (1u << 30) /* bytes, of all files together */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* at the beginning of a file it is no character */
 
 /* ---- arena.c: memory, vectors, maps ---- */
 
@@ -234,6 +235,32 @@ struct address {
 enum address_problem value_address(const char *text, bool listen, struct address *address);
 extern const char *const value_address_problem[ADDRESS_COUNT];
 
+/* An address without a port; IPv6 without brackets. */
+enum reading value_ip(const char *text, size_t size, enum family *family, ip16 *ip);
+
+struct network {
+    enum family family;
+    ip16 ip;        /* without host bits */
+    u32 bits;
+    bool host_bits; /* some were set */
+};
+
+/* "10.0.0.0/8", "::1". READ_TOO_LARGE: the address is one, and what follows its slash is no prefix length. */
+enum reading value_network(const char *text, size_t size, struct network *network);
+/* "12.5%"; hundredths of a percent. */
+enum reading value_percent(const char *text, size_t size, u64 *hundredths);
+
+struct regex {
+    u32 captures;
+    const char **name; /* of those that have one */
+    u32 name_count;
+    u32 bad;           /* offset of the mistake */
+    char problem[128]; /* in PCRE2's words */
+};
+
+/* Compile a pattern of PCRE2, and forget it again: is it one? Names are the arena's. */
+enum reading value_regex(struct arena *arena, const char *text, size_t size, bool caseless, struct regex *regex);
+
 /* ---- nearest.c: what did they mean? ---- */
 
 /* The name most like word among those tried; best stays NULL when none is alike. */
@@ -320,6 +347,7 @@ struct directive {
     bool plus;           /* of nginx's commercial edition */
     bool ours;           /* not of nginx */
     enum support support;
+    void (*judge)(struct unit *unit, struct node *node); /* what its kinds of arguments cannot say; judge.c calls it */
     void (*compile)(struct unit *unit, struct node *node);
     bool first;          /* compile it before the others: they refer to it */
     const char *since;   /* the nginx that brought it; NULL: from the beginning */
@@ -350,6 +378,7 @@ struct parameter {
     const char *absent;
     bool own_socket; /* of listen: an address that has it does not share the socket of a wildcard */
     enum support support;
+    bool ours, plus;   /* as in a directive's row */
     const char *since; /* the nginx that brought it, if that is not the directive's */
     const char *says;
 };
@@ -502,6 +531,34 @@ struct target {
 bool lint_target_read(const char *text, struct target *target);
 /* Look at what check() has left below root. */
 void lint_run(struct unit *unit, struct node *root);
+
+/* ---- format.c, rewrite.c: the canonical layout ---- */
+
+struct formatted {
+    const char *text; /* NUL-ended */
+    u32 size;
+    const u32 *from;  /* for each of its lines, the line of the source it was made from, counted from 0 */
+    u32 line_count;
+    bool faithful;    /* every word and comment is there; else it is a bug, and the text not to be used */
+};
+
+/* Lay out a file. False: it does not parse, and that was reported. */
+bool format(struct unit *unit, const struct source *source, struct formatted *formatted);
+
+enum rewrite {
+    REWRITE_IN_PLACE, /* replace the file where that changes it; of "-", print the result */
+    REWRITE_CHECK,    /* name it if that would change it */
+    REWRITE_DIFF,     /* print what would change */
+};
+enum rewritten { REWRITE_SAME, REWRITE_DIFFERS, REWRITE_REFUSED, REWRITE_FAILED };
+
+/* Format the file at path; what there is to print goes to standard output. FAILED: wrong says why, NULL: reported. */
+enum rewritten rewrite(struct unit *unit, const char *path, enum rewrite how, const char **wrong);
+
+/* ---- unified.c ---- */
+
+/* Print what turns source into formatted, as diff -u does. */
+void unified_print(struct unit *unit, const struct source *source, const struct formatted *formatted, FILE *file);
 
 /* ---- dump.c ---- */
 
