@@ -233,7 +233,7 @@ print_line(const struct printer *printer, struct place place, struct span span)
         place.line < source->line_count ? source->text + source->line[place.line] - 1 : source->text + source->size;
     if (stop > line && stop[-1] == '\r')
         stop--;
-    if (place.line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
+    if (place.line == 1 && strncmp(line, BYTE_ORDER_MARK, 3) == 0)
         line += 3;
     if (at > stop)
         at = stop;

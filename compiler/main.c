@@ -166,6 +166,40 @@ run_dump(const struct settings *settings, char **file, int count)
     return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
 }
 
+/* ---- fmt ---- */
+
+static int
+format_one(enum rewrite how, const char *file)
+{
+    static const int statuses[] = {
+        [REWRITE_SAME] = CLEAN, [REWRITE_DIFFERS] = FINDINGS, [REWRITE_REFUSED] = FINDINGS, [REWRITE_FAILED] = FAILED};
+    struct unit unit;
+    const char *wrong;
+    unit_open(&unit);
+    enum rewritten result = rewrite(&unit, file, how, &wrong);
+    diag_print(&unit, stderr, wants_colour());
+    if (wrong != NULL)
+        fail("cannot format %s: %s", file, wrong);
+    unit_close(&unit);
+    return result == REWRITE_DIFFERS && how == REWRITE_IN_PLACE ? CLEAN : statuses[result];
+}
+
+static int
+run_fmt(const struct settings *settings, char **file, int count)
+{
+    int worst = CLEAN;
+    enum rewrite how = settings->given & 1u << OPTION_fmt_diff    ? REWRITE_DIFF
+                       : settings->given & 1u << OPTION_fmt_check ? REWRITE_CHECK
+                                                                  : REWRITE_IN_PLACE;
+    if (count == 0)
+        return fail("no FILE to format; try spcc --help");
+    for (int i = 0; i < count; i++) {
+        int status = format_one(how, file[i]);
+        worst = status > worst ? status : worst;
+    }
+    return fflush(stdout) == 0 ? worst : fail("cannot write: %s", strerror(errno));
+}
+
 /* ---- the command line ---- */
 
 static int (*const run[COMMAND_COUNT])(const struct settings *settings, char **file, int count) = {
@@ -193,6 +227,8 @@ take_option(enum option_id option, struct settings *settings)
     case OPTION_target:
         settings->target = optarg;
         break;
+    case OPTION_fmt_check: /* given says it all */
+    case OPTION_fmt_diff:
     case OPTION_help: /* read_options() has done it */
     case OPTION_version:
     case OPTION_COUNT:

@@ -286,7 +286,7 @@ source_place(const struct unit *unit, u32 position)
             high = middle;
     }
     const char *line = source->text + source->line[low];
-    if (low == 0 && strncmp(line, "\xef\xbb\xbf", 3) == 0 && offset >= 3)
+    if (low == 0 && strncmp(line, BYTE_ORDER_MARK, 3) == 0 && offset >= 3)
         line += 3; /* the byte order mark is no character */
     return (struct place){source, low + 1, characters(line, source->text + offset) + 1, offset};
 }

@@ -5,9 +5,11 @@
  * without its ";" before "}" or at the end, a ";" or a "}" too many, a "{" without a name, and a block without its
  * "}", because END, which the lexer gives as often as it is asked, closes a block too. Nothing is a syntax error.
  */
-%code requires {
+%code top {
 #include "spcc.h"
+}
 
+%code requires {
 /* What lexer.l and parser.y share for one file. */
 struct parse {
     struct unit *unit;
@@ -37,10 +39,13 @@ struct node_list {
 };
 }
 
+%code provides {
+/* The next token; END as often as it is asked behind the last one. */
+int parser_lex(PARSER_STYPE *value, void *scanner);
+}
+
 %code {
 #include <string.h>
-
-int parser_lex(PARSER_STYPE *value, void *scanner);
 
 static void parser_error(struct parse *parse, void *scanner, const char *message);
 static struct word_list add_word(struct parse *parse, struct word_list list, struct word word);
