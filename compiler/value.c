@@ -2,9 +2,12 @@
  * Arguments: text in, a number or an address out, or why not. Pure; the units and limits are nginx's. How to say
  * it is for those who asked.
  */
+#define PCRE2_CODE_UNIT_WIDTH 8
+
 #include "spcc.h"
 
 #include <arpa/inet.h>
+#include <pcre2.h>
 #include <string.h>
 #include <strings.h>
 
@@ -304,4 +307,106 @@ value_address(const char *text, bool listen, struct address *address)
     if (problem != ADDRESS_OK || colon == NULL)
         return problem;
     return read_port(text, colon + 1, listen, address);
+}
+
+/* ---- networks ---- */
+
+/* Clear the bits behind the first count ones; were any set? */
+static bool
+clear_host_bits(ip16 *ip, u32 size, u32 count)
+{
+    bool any = false;
+    for (u32 i = 0; i < size; i++) {
+        u32 kept = count >= 8 * (i + 1) ? 8 : count <= 8 * i ? 0 : count - 8 * i;
+        u8 mask = (u8)(0xff00 >> kept);
+        any |= (ip->byte[i] & ~mask & 0xff) != 0;
+        ip->byte[i] &= mask;
+    }
+    return any;
+}
+
+enum reading
+value_ip(const char *text, size_t size, enum family *family, ip16 *ip)
+{
+    char host[INET6_ADDRSTRLEN];
+    if (size == 0 || size >= sizeof host)
+        return READ_MALFORMED;
+    memcpy(host, text, size);
+    host[size] = '\0';
+    *ip = (ip16){0};
+    *family = strchr(host, ':') != NULL ? FAMILY_IPV6 : FAMILY_IPV4;
+    bool good = *family == FAMILY_IPV6 ? inet_pton(AF_INET6, host, ip->byte) == 1 : read_ipv4(host, (u32)size, ip);
+    return good ? READ_OK : READ_MALFORMED;
+}
+
+enum reading
+value_network(const char *text, size_t size, struct network *network)
+{
+    const char *slash = memchr(text, '/', size);
+    size_t host_size = slash != NULL ? (size_t)(slash - text) : size;
+    *network = (struct network){0};
+    if (value_ip(text, host_size, &network->family, &network->ip) != READ_OK)
+        return READ_MALFORMED;
+    u32 bytes = network->family == FAMILY_IPV6 ? 16 : 4;
+    u64 bits = 8ull * bytes;
+    if (slash != NULL && (value_number(slash + 1, size - host_size - 1, &bits) != READ_OK || bits > 8ull * bytes))
+        return READ_TOO_LARGE;
+    network->bits = (u32)bits;
+    network->host_bits = clear_host_bits(&network->ip, bytes, network->bits);
+    return READ_OK;
+}
+
+/* ---- parts of a hundred ---- */
+
+enum reading
+value_percent(const char *text, size_t size, u64 *hundredths)
+{
+    u64 whole, part = 0;
+    if (size == 0 || text[size - 1] != '%')
+        return READ_MALFORMED;
+    const char *end = text + size - 1, *dot = memchr(text, '.', size);
+    const char *stop = dot != NULL ? dot : end;
+    if (value_number(text, (size_t)(stop - text), &whole) != READ_OK)
+        return READ_MALFORMED;
+    size_t digits = dot != NULL ? (size_t)(end - dot - 1) : 0;
+    if (digits > 2 || (digits > 0 && value_number(dot + 1, digits, &part) != READ_OK))
+        return READ_MALFORMED;
+    if (whole > 100)
+        return READ_TOO_LARGE;
+    *hundredths = whole * 100 + (digits == 1 ? part * 10 : part);
+    return READ_OK;
+}
+
+/* ---- regular expressions ---- */
+
+static void
+read_names(struct arena *arena, const pcre2_code *code, struct regex *regex)
+{
+    u32 count = 0, size = 0;
+    PCRE2_SPTR entry = NULL;
+    pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &regex->captures);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &count);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &entry);
+    regex->name = count > 0 ? arena_take(arena, count * sizeof *regex->name) : NULL;
+    regex->name_count = count;
+    for (u32 i = 0; i < count; i++, entry += size) /* an entry is two bytes of number, and the name */
+        regex->name[i] = arena_text(arena, (const char *)entry + 2, strlen((const char *)entry + 2));
+}
+
+enum reading
+value_regex(struct arena *arena, const char *text, size_t size, bool caseless, struct regex *regex)
+{
+    int error;
+    PCRE2_SIZE offset;
+    *regex = (struct regex){0};
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text, size, caseless ? PCRE2_CASELESS : 0, &error, &offset, NULL);
+    if (code == NULL) {
+        regex->bad = offset < size ? (u32)offset : (u32)size;
+        pcre2_get_error_message(error, (PCRE2_UCHAR *)regex->problem, sizeof regex->problem);
+        return READ_MALFORMED;
+    }
+    read_names(arena, code, regex);
+    pcre2_code_free(code);
+    return READ_OK;
 }
