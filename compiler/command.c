@@ -120,7 +120,8 @@ command_usage(FILE *file)
 {
     char text[128];
     print_synopses(file);
-    fputs("\nFILE is a configuration of nginx with a stream {} in it, or the inside of one; - is standard input.\n", file);
+    fputs("\nFILE is a configuration of nginx with a stream {} in it, or the inside of one; - is standard input.\n",
+          file);
     for (int i = 0; i < OPTION_COUNT; i++) {
         command_option_text(&command_options[i], text, sizeof text);
         fprintf(file, "  %-18s %s", text, command_options[i].says);

@@ -150,7 +150,8 @@ lists(const char *names, const char *name)
 {
     for (const char *at = names; *at != '\0';) {
         size_t size = strcspn(at, " ");
-        if (at[size - 1] == '*' ? strncmp(at, name, size - 1) == 0 : strlen(name) == size && strncmp(at, name, size) == 0)
+        if (at[size - 1] == '*' ? strncmp(at, name, size - 1) == 0
+                                : strlen(name) == size && strncmp(at, name, size) == 0)
             return true;
         at += size + (at[size] == ' ');
     }

@@ -99,7 +99,7 @@ static const struct {
     enum directive_id id;
     const char *how;
 } differences[] = {
-    {DIRECTIVE_worker_connections, "nginx counts both sides of a session, spcd one: the same number holds twice as many"},
+    {DIRECTIVE_worker_connections, "nginx counts both sides of a session, spcd one: one number holds twice as many"},
     {DIRECTIVE_daemon, "nginx goes to the background unless this says off, spcd only if it says on"},
 };
 

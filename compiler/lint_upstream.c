@@ -177,7 +177,8 @@ check_window(struct lint *lint, const struct lint_group *group)
         const char *fails_text = lint_parameter_value(max_fails), *window_text = lint_parameter_value(timeout);
         if (value_number(fails_text, strlen(fails_text), &fails) == READ_OK && fails > 1 &&
             value_time_s(window_text, strlen(window_text), &window) == READ_OK && window * 1000 < connect_ms)
-            diag(lint->unit, fail_window, timeout->span, lint_show(lint->unit, timeout), (unsigned long long)connect_ms);
+            diag(lint->unit, fail_window, timeout->span, lint_show(lint->unit, timeout),
+                 (unsigned long long)connect_ms);
     }
 }
 

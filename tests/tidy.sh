@@ -18,7 +18,12 @@ for file in $sources; do
     *.def | */spcc.h | */spcd.h | tests/*) ;; # tables and the two headers are read from the top
     *) [ "$lines" -le 500 ] || say "$file has $lines lines: split it by noun" ;;
     esac
-    grep -nE '.{121}' "$file" /dev/null | sed 's/:\([0-9]*\):.*/:\1: longer than 120 characters/' | sed 's/^/tidy: /' | grep . && bad=1
+    case $file in
+    *.def) width=130 ;; # a row of a table reads better whole
+    *) width=120 ;;
+    esac
+    grep -nE ".{$((width + 1))}" "$file" /dev/null | sed "s/:\([0-9]*\):.*/:\1: longer than $width characters/" |
+        sed 's/^/tidy: /' | grep . && bad=1
     grep -nP '\t| +$' "$file" /dev/null | sed 's/:\([0-9]*\):.*/:\1: a tab or a space at the end/' | sed 's/^/tidy: /' | grep . && bad=1
     grep -nE 'TODO|FIXME|XXX' "$file" /dev/null && say "something was left for later in $file"
 done
