@@ -272,12 +272,12 @@ open_view(struct lint *lint)
 }
 
 static void
-judge(struct lint *lint, bool all)
+judge(struct lint *lint, bool verdict)
 {
     struct lint_group **group = lint->groups.item;
     for (u32 i = 0; i < lint->groups.count; i++)
         for (u32 rule = 0; rule < RULES; rule++)
-            if (rules[rule].group != NULL && (all || rules[rule].verdict))
+            if (rules[rule].group != NULL && rules[rule].verdict == verdict)
                 rules[rule].group(lint, group[i]);
     u32 listen = 0;
     for (struct node *node = lint->stream->first; node != NULL; node = node->next) {
@@ -285,11 +285,11 @@ judge(struct lint *lint, bool all)
             continue;
         open_server(lint, node, &listen);
         for (u32 rule = 0; rule < RULES; rule++)
-            if (rules[rule].server != NULL && (all || rules[rule].verdict))
+            if (rules[rule].server != NULL && rules[rule].verdict == verdict)
                 rules[rule].server(lint);
     }
     for (u32 rule = 0; rule < RULES; rule++)
-        if (rules[rule].whole != NULL && all)
+        if (rules[rule].whole != NULL && rules[rule].verdict == verdict)
             rules[rule].whole(lint);
 }
 
@@ -302,5 +302,7 @@ lint_run(struct unit *unit, struct node *root)
     struct lint *lint = arena_take(&unit->arena, sizeof *lint);
     *lint = (struct lint){.unit = unit, .stream = block != NULL ? block : root, .whole = !unit->partial};
     open_view(lint);
-    judge(lint, !diag_failed(unit));
+    judge(lint, true);
+    if (!diag_failed(unit))
+        judge(lint, false);
 }

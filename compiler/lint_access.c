@@ -11,6 +11,13 @@ is_for_all(const struct node *node)
     return strcmp(node->word[1].text, "all") == 0;
 }
 
+static const char *
+show_rule(struct lint *lint, const struct node *node)
+{
+    const char *text = arena_print(&lint->unit->arena, "%s %s", node->word[0].text, node->word[1].text);
+    return show(lint->unit, text, strlen(text));
+}
+
 /* SP706 */
 void
 lint_access_order(struct lint *lint)
@@ -22,8 +29,7 @@ lint_access_order(struct lint *lint)
             continue;
         if (!lint_first(lint, node[i], DIAG_dead_rule))
             return;
-        diag(lint->unit, dead_rule, lint_span(node[i + 1]), lint_show(lint->unit, &node[i + 1]->word[0]),
-             lint_show(lint->unit, &node[i + 1]->word[1]));
+        diag(lint->unit, dead_rule, lint_span(node[i + 1]), show_rule(lint, node[i + 1]));
         diag_note(lint->unit, lint_span(node[i]), "this one decides for everyone");
         return;
     }
@@ -31,5 +37,5 @@ lint_access_order(struct lint *lint)
         return;
     const struct node *last = node[access.count - 1];
     if (last->row == &directives[DIRECTIVE_allow] && !is_for_all(last) && lint_first(lint, last, DIAG_allow_no_deny))
-        diag(lint->unit, allow_no_deny, lint_span(last), lint_show(lint->unit, &last->word[1]));
+        diag(lint->unit, allow_no_deny, lint_span(last), show_rule(lint, last));
 }

@@ -163,7 +163,10 @@ lint_preamble_bind(struct lint *lint)
         return;
     if (bind->word_count > 2 && lint_first(lint, bind, DIAG_needs_privilege))
         diag(lint->unit, needs_privilege, bind->word[2].span);
-    bool fixed = value_address(bind->word[1].text, false, &address) == ADDRESS_OK && address.family != FAMILY_NONE;
+    enum address_problem problem = value_address(bind->word[1].text, false, &address);
+    if (problem == ADDRESS_BRACKETS)
+        address.family = FAMILY_IPV6;
+    bool fixed = (problem == ADDRESS_OK && address.family != FAMILY_NONE) || problem == ADDRESS_BRACKETS;
     for (u32 i = 0; group != NULL && i < group->peer_count; i++) {
         const struct lint_peer *peer = &group->peer[i];
         bool named = peer->address.family == FAMILY_NONE;

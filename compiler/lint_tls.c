@@ -134,7 +134,7 @@ check_protocols(struct lint *lint, enum directive_id id)
                 continue;
             if (said || !lint_first(lint, node, DIAG_old_protocol)) {
                 if (said)
-                    diag_note(lint->unit, word->span, "so has %s", lint_show(lint->unit, word));
+                    diag_note(lint->unit, word->span, "%s is no better", lint_show(lint->unit, word));
                 continue;
             }
             said = true;

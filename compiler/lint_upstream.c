@@ -199,5 +199,6 @@ lint_upstream_tries(struct lint *lint)
         lint_first(lint, limit, DIAG_no_second_try))
         diag(lint->unit, no_second_try, limit->word[1].span, lint_show(lint->unit, &limit->word[1]),
              (unsigned long long)connect_ms);
-    check_window(lint, group);
+    if (group->peer_count > 1)
+        check_window(lint, group);
 }

@@ -19,6 +19,8 @@ bind_address(struct unit *unit, const struct word *word)
 {
     struct address address;
     enum address_problem problem = value_address(word->text, false, &address);
+    if (problem == ADDRESS_BRACKETS) /* without a port there is nothing that they would keep it apart from */
+        problem = value_address(arena_print(&unit->arena, "[%s]", word->text), false, &address);
     if (problem == ADDRESS_OK && (address.family == FAMILY_IPV4 || address.family == FAMILY_IPV6))
         return listen_address(unit, &address, address.port, word->span);
     diag(unit, bad_bind, word->span, show(unit, word->text, word->size));
