@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 BUILD ?= build$(if $(SAN),-san)
 
 DEPS := gcc libc6-dev flex bison libev-dev libxxhash-dev libpcre2-dev
-CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc procps
+CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc openssl procps
 BENCH_DEPS := haproxy strace valgrind
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
