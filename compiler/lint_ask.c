@@ -136,6 +136,36 @@ mentions_tainted(const char *text)
     return false;
 }
 
+/* "~^(.*)$" and the like: a regular expression that matches whatever comes. */
+static bool
+matches_all(const char *key)
+{
+    char core[8];
+    size_t size = 0;
+    if (*key++ != '~')
+        return false;
+    for (key += *key == '*'; *key != '\0' && size < sizeof core - 1; key++)
+        if (strchr("^$()", *key) == NULL)
+            core[size++] = *key;
+    core[size] = '\0';
+    return *key == '\0' && (strcmp(core, ".*") == 0 || strcmp(core, ".+") == 0 || strcmp(core, ".") == 0);
+}
+
+/* The value of a map that the client makes up; other keys are a list of what is allowed. NULL: there is none. */
+static const struct word *
+tainted_value(const struct node *map)
+{
+    for (const struct node *node = map->first; node != NULL; node = node->next) {
+        if (node->word_count != 2 || strchr(node->word[1].text, '$') == NULL)
+            continue;
+        if (strcmp(node->word[0].text, "default") == 0 ? mentions_tainted(node->word[1].text)
+                                                       : matches_all(node->word[0].text) &&
+                                                             mentions_tainted(map->word[1].text))
+            return &node->word[1];
+    }
+    return NULL;
+}
+
 bool
 lint_is_tainted(const struct lint *lint, const struct word *word, const struct word **where)
 {
@@ -144,15 +174,15 @@ lint_is_tainted(const struct lint *lint, const struct word *word, const struct w
         return true;
     char name[LINT_NAME_MAX];
     for (const char *at = word->text; lint_variable(&at, name);) {
-        const struct node *map = lint_source(lint, name);
-        if (map == NULL || map->row != &directives[DIRECTIVE_map])
-            continue;
-        for (const struct node *node = map->first; node != NULL; node = node->next) {
-            bool any = strcmp(node->word[0].text, "default") == 0; /* a key is a list of what is allowed */
-            if (any && node->word_count == 2 && mentions_tainted(node->word[1].text)) {
-                *where = &node->word[1];
-                return true;
-            }
+        const struct node *source = lint_source(lint, name);
+        const struct word *value = NULL;
+        if (source != NULL && source->row == &directives[DIRECTIVE_map])
+            value = tainted_value(source);
+        else if (source != NULL && source->row == &directives[DIRECTIVE_set] && mentions_tainted(source->word[2].text))
+            value = &source->word[2];
+        if (value != NULL) {
+            *where = value;
+            return true;
         }
     }
     return false;
