@@ -45,6 +45,39 @@ option_of_letter(int letter)
     return OPTION_COUNT;
 }
 
+/* Is the option's argument one of the words that it may be? */
+static bool
+is_possible(const struct command_option *row, char wrong[COMMAND_WRONG_SIZE])
+{
+    u64 which;
+    bool words = row->argument != NULL && row->argument[0] >= 'a' && row->argument[0] <= 'z';
+    if (!words || value_word(optarg, strlen(optarg), row->argument, &which) == READ_OK)
+        return true;
+    snprintf(wrong, COMMAND_WRONG_SIZE, "--%s is one of %s, not %.60s", row->name, row->argument, optarg);
+    return false;
+}
+
+/* Is it one that begins with one "-" for all its length, as compilers have them? */
+static bool
+is_compilers(const struct command_option *row)
+{
+    return row->name != NULL && row->name[0] >= 'A' && row->name[0] <= 'Z';
+}
+
+void
+command_spell(int count, char **argument)
+{
+    static char spelling[OPTION_COUNT][8];
+    for (int i = 1; i < count && strcmp(argument[i], "--") != 0; i++)
+        for (int j = 0; j < OPTION_COUNT; j++) {
+            if (!is_compilers(&command_options[j]) || argument[i][0] != '-' ||
+                strcmp(argument[i] + 1, command_options[j].name) != 0)
+                continue;
+            snprintf(spelling[j], sizeof spelling[j], "--%s", command_options[j].name);
+            argument[i] = spelling[j];
+        }
+}
+
 int
 command_next(int count, char **argument, char wrong[COMMAND_WRONG_SIZE])
 {
@@ -55,8 +88,10 @@ command_next(int count, char **argument, char wrong[COMMAND_WRONG_SIZE])
     int given = getopt_long(count, argument, letters, names, NULL);
     if (given == -1)
         return COMMAND_END;
-    if (given != '?')
-        return given >= LONG ? given - LONG : option_of_letter(given);
+    if (given != '?') {
+        int option = given >= LONG ? given - LONG : option_of_letter(given);
+        return is_possible(&command_options[option], wrong) ? option : COMMAND_WRONG;
+    }
     const char *word = argument[optind - 1];
     if (optopt >= LONG) {
         bool needs = command_options[optopt - LONG].argument != NULL;
@@ -81,6 +116,8 @@ command_option_text(const struct command_option *row, char *text, size_t size)
         return (size_t)snprintf(text, size, "-%c%s%s, --%s", row->letter, before, argument, row->name);
     if (row->letter != 0)
         return (size_t)snprintf(text, size, "-%c%s%s", row->letter, before, argument);
+    if (is_compilers(row))
+        return (size_t)snprintf(text, size, "-%s%s%s", row->name, row->argument != NULL ? " " : "", argument);
     return (size_t)snprintf(text, size, "--%s%s%s", row->name, before, argument);
 }
 
@@ -123,8 +160,8 @@ command_usage(FILE *file)
     fputs("\nFILE is a configuration of nginx with a stream {} in it, or the inside of one; - is standard input.\n",
           file);
     for (int i = 0; i < OPTION_COUNT; i++) {
-        command_option_text(&command_options[i], text, sizeof text);
-        fprintf(file, "  %-18s %s", text, command_options[i].says);
+        bool long_one = command_option_text(&command_options[i], text, sizeof text) > 18;
+        fprintf(file, "  %-18s%s%s", text, long_one ? "\n                     " : " ", command_options[i].says);
         print_commands(&command_options[i], file);
         fputc('\n', file);
     }

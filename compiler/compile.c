@@ -41,6 +41,8 @@ compile_source(struct unit *unit, const struct source *source)
     lint_run(unit, &root);
     if (image_count(unit, SECTION_listener) == 1 && !diag_failed(unit))
         diag(unit, nothing_to_serve, ((struct span){source->base, source->base + 1}));
+    outside_check(unit, &root);
+    silence_apply(unit);
 }
 
 bool

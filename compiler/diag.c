@@ -9,57 +9,12 @@
  *
  * Nothing of a configuration reaches the terminal unfiltered: control characters become "?".
  */
-#include "spcc.h"
+#include "report.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { SHOWN_MAX = 60, LINE_MAX_SHOWN = 160, LINE_CONTEXT = 40 };
-
-struct remark {
-    struct span span;
-    const char *text;
-};
-
-struct diag {
-    enum diagnostic id;
-    struct span span;
-    u32 order;
-    bool withdrawn;
-    const char *text, *help;
-    struct vector notes; /* of struct remark */
-};
-
-static const struct {
-    const char *code, *name, *advice;
-    enum severity severity;
-} rows[DIAG_COUNT] = {
-#define DIAGNOSTIC(id, code, name, severity, says, advice) {code, name, advice, SEVERITY_##severity},
-#include "diagnostics.def"
-};
-
-/* ---- levels ---- */
-
-static enum severity
-severity_of(const struct unit *unit, enum diagnostic id)
-{
-    switch (rows[id].severity) {
-    case SEVERITY_LINT_ERROR:
-        return unit->checking ? SEVERITY_ERROR : SEVERITY_WARNING;
-    case SEVERITY_PEDANTIC:
-        return SEVERITY_WARNING;
-    case SEVERITY_HINT:
-        return SEVERITY_NOTE;
-    default:
-        return rows[id].severity;
-    }
-}
-
-static bool
-is_wanted(const struct unit *unit, enum diagnostic id)
-{
-    return unit->pedantic || (rows[id].severity != SEVERITY_PEDANTIC && rows[id].severity != SEVERITY_HINT);
-}
 
 /* ---- collecting ---- */
 
@@ -69,16 +24,16 @@ diag_add(struct unit *unit, enum diagnostic id, struct span span, const char *fo
     va_list arguments;
     va_start(arguments, format);
     struct diag *diag = arena_take(&unit->arena, sizeof *diag);
-    bool wanted = is_wanted(unit, id);
+    bool wanted = severity_is_wanted(unit, id);
     if (wanted) /* else notes and help go where nobody looks */
         *(struct diag **)vector_add(&unit->arena, &unit->diags, sizeof diag) = diag;
     *diag = (struct diag){.id = id, .span = span, .order = unit->diags.count};
     diag->text = arena_vprint(&unit->arena, format, arguments);
     va_end(arguments);
-    if (rows[id].advice[0] != '\0')
-        diag->help = rows[id].advice;
+    if (diagnostics[id].advice[0] != '\0')
+        diag->help = diagnostics[id].advice;
     unit->last = diag;
-    unit->error_count += wanted && severity_of(unit, id) == SEVERITY_ERROR;
+    unit->error_count += diagnostics[id].severity == SEVERITY_ERROR;
 }
 
 void
@@ -103,7 +58,7 @@ diag_help(struct unit *unit, const char *format, ...)
 void
 diag_withdraw(struct unit *unit, struct diag *diag)
 {
-    unit->error_count -= !diag->withdrawn && severity_of(unit, diag->id) == SEVERITY_ERROR;
+    unit->error_count -= !diag->withdrawn && diagnostics[diag->id].severity == SEVERITY_ERROR;
     diag->withdrawn = true;
 }
 
@@ -116,8 +71,8 @@ diag_failed(const struct unit *unit)
 /* ---- text made harmless ---- */
 
 /* The bytes of the UTF-8 character at text, of at most size; 0 if it is not one or not to be printed. */
-static u32
-printable(const char *text, size_t size, u32 *code)
+u32
+diag_character(const char *text, size_t size, u32 *code)
 {
     const u8 *byte = (const u8 *)text;
     u32 length = byte[0] < 0x80 ? 1 : byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : 4;
@@ -160,7 +115,7 @@ show(struct unit *unit, const char *text, size_t size)
     const char *from = text, *end = text + size;
     *to++ = '"';
     while (from < end && to - result < SHOWN_MAX) {
-        u32 code, length = printable(from, (size_t)(end - from), &code);
+        u32 code, length = diag_character(from, (size_t)(end - from), &code);
         if (length == 0)
             *to++ = '?';
         else
@@ -168,6 +123,20 @@ show(struct unit *unit, const char *text, size_t size)
         from += length > 0 ? length : 1;
     }
     strcpy(to, from < end ? "...\"" : "\"");
+    return result;
+}
+
+const char *
+diag_harmless(struct unit *unit, const char *text)
+{
+    size_t size = strlen(text);
+    char *result = arena_text(&unit->arena, text, size);
+    for (size_t i = 0; i < size;) {
+        u32 code, length = diag_character(text + i, size - i, &code);
+        if (length == 0)
+            result[i] = '?';
+        i += length > 0 ? length : 1;
+    }
     return result;
 }
 
@@ -179,9 +148,7 @@ struct printer {
     bool colour;
 };
 
-static const struct {
-    const char *word, *colour;
-} severities[] = {{"error", "\033[1;31m"}, {"warning", "\033[1;35m"}, {"note", "\033[1;36m"}};
+static const char *const colours[] = {"\033[1;31m", "\033[1;35m", "\033[1;36m"}; /* of error, warning, note */
 
 static const char *
 paint(const struct printer *printer, const char *colour)
@@ -195,7 +162,7 @@ print_text(const struct printer *printer, const char *from, const char *end, u32
 {
     u32 columns = 0;
     while (from < end && columns < limit) {
-        u32 code = 0, length = printable(from, (size_t)(end - from), &code);
+        u32 code = 0, length = diag_character(from, (size_t)(end - from), &code);
         u32 width = length > 0 ? width_of(code) : 1;
         if (*from == '\t')
             fputc('\t', printer->file);
@@ -216,7 +183,7 @@ columns_between(const char *from, const char *end)
 {
     u32 columns = 0;
     while (from < end) {
-        u32 code = 0, length = printable(from, (size_t)(end - from), &code);
+        u32 code = 0, length = diag_character(from, (size_t)(end - from), &code);
         columns += length > 0 ? width_of(code) : 1;
         from += length > 0 ? length : 1;
     }
@@ -261,8 +228,9 @@ static void
 print_place(const struct printer *printer, struct place place)
 {
     fputs(paint(printer, "\033[1m"), printer->file);
-    if (place.source != NULL)
-        fprintf(printer->file, "%s:%u:%u: ", place.source->path, place.line, place.column);
+    const char *path = place.source != NULL ? diag_harmless(printer->unit, place.source->path) : NULL;
+    if (path != NULL)
+        fprintf(printer->file, "%s:%u:%u: ", path, place.line, place.column);
     else
         fputs("spcc: ", printer->file);
     fputs(paint(printer, "\033[0m"), printer->file);
@@ -272,7 +240,7 @@ static void
 print_remark(const struct printer *printer, struct span span, const char *text)
 {
     print_place(printer, source_place(printer->unit, span.start));
-    fprintf(printer->file, "%snote:%s %s\n", paint(printer, severities[SEVERITY_NOTE].colour),
+    fprintf(printer->file, "%snote:%s %s\n", paint(printer, colours[SEVERITY_NOTE]),
             paint(printer, "\033[0m"), text);
 }
 
@@ -282,8 +250,9 @@ print_diag(const struct printer *printer, const struct diag *diag)
     struct place place = source_place(printer->unit, diag->span.start);
     enum severity severity = severity_of(printer->unit, diag->id);
     print_place(printer, place);
-    fprintf(printer->file, "%s%s:%s %s [%s %s]\n", paint(printer, severities[severity].colour),
-            severities[severity].word, paint(printer, "\033[0m"), diag->text, rows[diag->id].code, rows[diag->id].name);
+    fprintf(printer->file, "%s%s:%s %s [%s %s]\n", paint(printer, colours[severity]),
+            severity_words[severity], paint(printer, "\033[0m"), diag->text, diagnostics[diag->id].code,
+            diagnostics[diag->id].name);
     if (place.source != NULL)
         print_line(printer, place, diag->span);
     const struct remark *note = diag->notes.item;
@@ -307,20 +276,31 @@ by_place(const void *one, const void *other)
 }
 
 void
-diag_print(struct unit *unit, FILE *file, bool colour)
+diag_finish(struct unit *unit)
 {
-    struct printer printer = {unit, file, colour};
     struct diag **diag = unit->diags.item;
+    u32 count = 0;
     if (unit->diags.count > 0)
         qsort(diag, unit->diags.count, sizeof *diag, by_place);
     for (u32 i = 0; i < unit->diags.count; i++) {
-        if (i == DIAG_PRINT_MAX) {
-            fprintf(file, "spcc: and %u more\n", unit->diags.count - i);
-            break;
-        }
-        if (diag[i]->withdrawn ||
-            (i > 0 && diag[i]->span.start == diag[i - 1]->span.start && strcmp(diag[i]->text, diag[i - 1]->text) == 0))
-            continue; /* or the same once more */
-        print_diag(&printer, diag[i]);
+        const struct diag *one = diag[i], *before = count > 0 ? diag[count - 1] : NULL;
+        bool again = before != NULL && before->span.start == one->span.start && strcmp(before->text, one->text) == 0;
+        if (!one->withdrawn && !again)
+            diag[count++] = diag[i];
     }
+    unit->diags.count = count;
+}
+
+void
+diag_print(struct unit *unit, FILE *file, bool colour)
+{
+    struct printer printer = {unit, file, colour};
+    diag_finish(unit);
+    struct diag **diag = unit->diags.item;
+    u32 told = 0;
+    for (u32 i = 0; i < unit->diags.count; i++)
+        if (diag[i]->silenced == NULL && told++ < DIAG_PRINT_MAX)
+            print_diag(&printer, diag[i]);
+    if (told > DIAG_PRINT_MAX)
+        fprintf(file, "spcc: and %u more\n", told - DIAG_PRINT_MAX);
 }

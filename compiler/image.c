@@ -41,7 +41,7 @@ static void
 note_origin(struct unit *unit, enum section section, u32 index, struct span span)
 {
     struct place place = source_place(unit, span.start);
-    if (place.source == NULL)
+    if (place.source == NULL || unit->no_origin)
         return;
     struct blob_origin *origin = vector_add(&unit->arena, &unit->image.origin, sizeof *origin);
     origin->of = (u64)section << 32 | index;

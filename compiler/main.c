@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +24,10 @@ struct settings {
     u32 define_count;
     bool pedantic;
     const char *target;
+    struct report_wish report;
+    u8 choice[DIAG_COUNT]; /* of enum choice */
+    bool no_origin;
+    const char *rules;     /* -MF */
     u32 given; /* the options, a bit each */
 };
 
@@ -41,10 +46,9 @@ fail(const char *format, ...)
 }
 
 static bool
-wants_colour(void)
+is_given(const struct settings *settings, enum option_id option)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(STDERR_FILENO) && (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+    return (settings->given & 1u << option) != 0;
 }
 
 /* Open a unit with the settings; false: it was said why. */
@@ -54,6 +58,11 @@ open_unit(struct unit *unit, const struct settings *settings)
     unit_open(unit);
     unit->include_path = settings->include;
     unit->include_path_count = settings->include_count;
+    unit->pedantic = settings->pedantic;
+    unit->choice = settings->choice;
+    unit->no_origin = settings->no_origin;
+    unit->outside.files = is_given(settings, OPTION_check_files);
+    unit->outside.names = is_given(settings, OPTION_check_dns);
     for (u32 i = 0; i < settings->define_count; i++) {
         const char *wrong = define_add(unit, settings->define[i]);
         if (wrong != NULL) {
@@ -70,13 +79,14 @@ open_unit(struct unit *unit, const struct settings *settings)
 
 /* ---- compile, check ---- */
 
+/* The name of file, with end for its .conf or .spcb. */
 static const char *
-default_output(struct unit *unit, const char *file)
+name_beside(struct unit *unit, const char *file, const char *end)
 {
     size_t size = strlen(file);
-    if (size > 5 && strcmp(file + size - 5, ".conf") == 0)
+    if (size > 5 && (strcmp(file + size - 5, ".conf") == 0 || strcmp(file + size - 5, ".spcb") == 0))
         size -= 5;
-    return arena_print(&unit->arena, "%.*s.spcb", (int)size, file);
+    return arena_print(&unit->arena, "%.*s%s", (int)size, file, end);
 }
 
 static int
@@ -94,22 +104,68 @@ write_blob(struct unit *unit, const char *output)
     return wrong == NULL ? CLEAN : fail("cannot write %s: %s", output, wrong);
 }
 
+/* The rule for make, if it is wanted. */
 static int
-run_one(const struct settings *settings, const char *file, bool check_only)
+write_rules(struct unit *unit, const struct settings *settings, const char *output)
+{
+    if (settings->rules == NULL && !is_given(settings, OPTION_MD))
+        return CLEAN;
+    const char *path = settings->rules != NULL ? settings->rules : name_beside(unit, output, ".d");
+    const char *wrong = inputs_write_rules(unit, path, output);
+    return wrong == NULL ? CLEAN : fail("cannot write %s: %s", path, wrong);
+}
+
+static int
+run_one(const struct settings *settings, struct report *report, const char *file, bool check_only)
 {
     struct unit unit;
     int status = FAILED;
     if (open_unit(&unit, settings)) {
         unit.checking = check_only;
-        unit.pedantic = settings->pedantic;
         bool readable = compile(&unit, file);
-        diag_print(&unit, stderr, wants_colour());
-        status = !readable ? FAILED : diag_failed(&unit) ? FINDINGS : CLEAN;
+        bool passed = report_unit(report, &unit, file, readable);
+        status = !readable ? FAILED : passed ? CLEAN : FINDINGS;
+        if (is_given(settings, OPTION_print_inputs))
+            inputs_print(&unit, stdout);
+        const char *output = settings->output != NULL ? settings->output : name_beside(&unit, file, ".spcb");
         if (status == CLEAN && !check_only)
-            status = write_blob(&unit, settings->output != NULL ? settings->output : default_output(&unit, file));
+            status = write_blob(&unit, output);
+        if (status == CLEAN && !check_only)
+            status = write_rules(&unit, settings, output);
     }
     unit_close(&unit);
     return status;
+}
+
+/* One document, or one list of files, has standard output for itself. NULL: it has. */
+static const char *
+crowded_output(const struct settings *settings)
+{
+    const char *format = settings->report.format;
+    bool machine = format != NULL && strcasecmp(format, "pretty") != 0;
+    bool blob = settings->output != NULL && strcmp(settings->output, "-") == 0;
+    if (blob && (is_given(settings, OPTION_MD) || settings->rules != NULL))
+        return "a rule for make needs a file that is made: name it with -o";
+    return machine + blob + is_given(settings, OPTION_print_inputs) > 1
+               ? "one thing at a time can go to standard output: a blob, --format, --print-inputs"
+               : NULL;
+}
+
+static int
+run_sources(const struct settings *settings, char **file, int count, bool check_only)
+{
+    struct report_wish wish = settings->report;
+    int worst = CLEAN;
+    if (crowded_output(settings) != NULL)
+        return fail("%s", crowded_output(settings));
+    if (!check_only && wish.fail_on == FAIL_NEVER)
+        wish.fail_on = FAIL_ON_ERROR; /* what has errors is never written, and that is no success */
+    struct report *report = report_open(&wish);
+    for (int i = 0; i < count; i++) {
+        int status = run_one(settings, report, file[i], check_only);
+        worst = status > worst ? status : worst;
+    }
+    return report_close(report) ? worst : fail("cannot write: %s", strerror(errno));
 }
 
 static int
@@ -119,20 +175,15 @@ run_compile(const struct settings *settings, char **file, int count)
         return fail(count == 0 ? "no FILE to compile; try spcc --help" : "one FILE at a time can be compiled");
     if (strcmp(file[0], "-") == 0 && settings->output == NULL)
         return fail("from standard input, -o must say where to");
-    return run_one(settings, file[0], false);
+    return run_sources(settings, file, count, false);
 }
 
 static int
 run_check(const struct settings *settings, char **file, int count)
 {
-    int worst = CLEAN;
     if (count == 0)
         return fail("no FILE to check; try spcc --help");
-    for (int i = 0; i < count; i++) {
-        int status = run_one(settings, file[i], true);
-        worst = status > worst ? status : worst;
-    }
-    return worst;
+    return run_sources(settings, file, count, true);
 }
 
 /* ---- dump ---- */
@@ -177,7 +228,7 @@ format_one(enum rewrite how, const char *file)
     const char *wrong;
     unit_open(&unit);
     enum rewritten result = rewrite(&unit, file, how, &wrong);
-    diag_print(&unit, stderr, wants_colour());
+    diag_print(&unit, stderr, report_wants_colour());
     if (wrong != NULL)
         fail("cannot format %s: %s", file, wrong);
     unit_close(&unit);
@@ -188,8 +239,8 @@ static int
 run_fmt(const struct settings *settings, char **file, int count)
 {
     int worst = CLEAN;
-    enum rewrite how = settings->given & 1u << OPTION_fmt_diff    ? REWRITE_DIFF
-                       : settings->given & 1u << OPTION_fmt_check ? REWRITE_CHECK
+    enum rewrite how = is_given(settings, OPTION_fmt_diff)    ? REWRITE_DIFF
+                       : is_given(settings, OPTION_fmt_check) ? REWRITE_CHECK
                                                                   : REWRITE_IN_PLACE;
     if (count == 0)
         return fail("no FILE to format; try spcc --help");
@@ -207,11 +258,46 @@ static int (*const run[COMMAND_COUNT])(const struct settings *settings, char **f
 #include "commands.def"
 };
 
-static void
+/* Codes for --deny and its kin. False: it was said why not. */
+static bool
+take_choice(struct settings *settings, enum option_id option, enum choice choice)
+{
+    char wrong[COMMAND_WRONG_SIZE];
+    if (severity_choose(settings->choice, choice, optarg, wrong))
+        return true;
+    fail("--%s: %s", command_options[option].name, wrong);
+    return false;
+}
+
+/* False: it was said what is wrong with it. Words of commands.def are among those it has. */
+static bool
 take_option(enum option_id option, struct settings *settings)
 {
+    u64 which = 0;
     settings->given |= 1u << option;
     switch (option) {
+    case OPTION_format:
+        settings->report.format = optarg;
+        break;
+    case OPTION_root:
+        settings->report.root = optarg;
+        break;
+    case OPTION_fail_on:
+        value_word(optarg, strlen(optarg), "never|error|warning|note", &which);
+        settings->report.fail_on = (enum fail_on)which;
+        break;
+    case OPTION_deny:
+        return take_choice(settings, option, CHOICE_DENY);
+    case OPTION_warn:
+        return take_choice(settings, option, CHOICE_WARN);
+    case OPTION_allow:
+        return take_choice(settings, option, CHOICE_ALLOW);
+    case OPTION_embed_origin:
+        settings->no_origin = strcasecmp(optarg, "off") == 0;
+        break;
+    case OPTION_MF:
+        settings->rules = optarg;
+        break;
     case OPTION_output:
         settings->output = optarg;
         break;
@@ -227,13 +313,18 @@ take_option(enum option_id option, struct settings *settings)
     case OPTION_target:
         settings->target = optarg;
         break;
-    case OPTION_fmt_check: /* given says it all */
+    case OPTION_check_files: /* given says it all */
+    case OPTION_check_dns:
+    case OPTION_print_inputs:
+    case OPTION_MD:
+    case OPTION_fmt_check:
     case OPTION_fmt_diff:
     case OPTION_help: /* read_options() has done it */
     case OPTION_version:
     case OPTION_COUNT:
         break;
     }
+    return true;
 }
 
 /* Options may stand before and behind the command's name. Below 0: go on; else the exit status. */
@@ -250,7 +341,8 @@ read_options(int count, char **argument, struct settings *settings)
             puts("spcc " SPC_VERSION);
         if (option == OPTION_help || option == OPTION_version)
             return CLEAN;
-        take_option((enum option_id)option, settings);
+        if (!take_option((enum option_id)option, settings))
+            return FAILED;
     }
     return -1;
 }
@@ -289,9 +381,12 @@ main(int count, char **argument)
     struct settings settings = {
         .include = calloc((size_t)count, sizeof *settings.include),
         .define = calloc((size_t)count, sizeof *settings.define),
+        .report.fail_on = FAIL_ON_ERROR,
     };
     if (settings.include == NULL || settings.define == NULL)
         return fail("out of memory");
+    _Static_assert(OPTION_COUNT <= 32, "settings.given has a bit for each");
+    command_spell(count, argument);
     int status = read_options(count, argument, &settings);
     if (status < 0)
         status = run_command(&settings, argument + optind, count - optind);

@@ -24,6 +24,7 @@ struct word;
 struct node;
 struct directive;
 struct diag;
+struct report;
 
 /* ---- limits ---- */
 
@@ -150,7 +151,43 @@ const char *lower_case(struct unit *unit, const char *text);
 /* It was the consequence of another mistake. */
 void diag_withdraw(struct unit *unit, struct diag *diag);
 bool diag_failed(const struct unit *unit);
+/* Sort the findings, and drop what was withdrawn or said before. */
+void diag_finish(struct unit *unit);
+/* What is not silenced, for people. */
 void diag_print(struct unit *unit, FILE *file, bool colour);
+/* The bytes of the UTF-8 character at text, of at most size; 0 if it is not one or not to be printed. */
+u32 diag_character(const char *text, size_t size, u32 *code);
+/* text with "?" for what is not to be printed. */
+const char *diag_harmless(struct unit *unit, const char *text);
+
+/* ---- severity.c: how grave it is ---- */
+
+/* What the command line wants of a finding. */
+enum choice { CHOICE_NONE, CHOICE_ALLOW, CHOICE_WARN, CHOICE_DENY };
+
+/* SEVERITY_ERROR, WARNING or NOTE. */
+enum severity severity_of(const struct unit *unit, enum diagnostic id);
+/* Shall it be told at all? */
+bool severity_is_wanted(const struct unit *unit, enum diagnostic id);
+/* Is word, of size, the code or the name of id, letter case aside? */
+bool severity_match(enum diagnostic id, const char *word, size_t size);
+/* The code or name most like word; NULL: none is. */
+const char *severity_nearest(const char *word);
+enum { COMMAND_WRONG_SIZE = 256 };
+/* Note choice for the codes and names of list, "SP501,unused". False: wrong says why not. */
+bool severity_choose(u8 choices[DIAG_COUNT], enum choice choice, const char *list, char wrong[COMMAND_WRONG_SIZE]);
+
+/* ---- silence.c: comments "# spcc: allow(CODE) reason" ---- */
+
+/*
+ * The lexer tells of comments and of what ends: a comment at span, in source. statement: where the statement begins
+ * that is open, or ended last; 0: a block ended since. open: that statement has no end yet.
+ */
+void silence_note(struct unit *unit, const struct source *source, struct span span, u32 statement, bool open);
+/* A statement ends, a block begins or ends, the file ends: ';' '{' '}' 0, at position. */
+void silence_end(struct unit *unit, char what, u32 position);
+/* Mark the findings that are silenced; report silences that are wrong or in vain. */
+void silence_apply(struct unit *unit);
 
 /* ---- define.c: -D NAME=VALUE ---- */
 
@@ -560,6 +597,40 @@ enum rewritten rewrite(struct unit *unit, const char *path, enum rewrite how, co
 /* Print what turns source into formatted, as diff -u does. */
 void unified_print(struct unit *unit, const struct source *source, const struct formatted *formatted, FILE *file);
 
+/* ---- outside.c: what only this machine can tell; nothing of it runs unless it is asked for ---- */
+
+void outside_check(struct unit *unit, const struct node *root);
+/* Could a finding have been made, with what was asked for? */
+bool outside_may_find(const struct unit *unit, enum diagnostic id);
+/* The file that word names, relative ones beside the main file; NULL: it depends on variables, or is no file. */
+const char *outside_path(struct unit *unit, const struct word *word);
+
+/* ---- inputs.c ---- */
+
+/* Print the files that were read, a line each. */
+void inputs_print(struct unit *unit, FILE *file);
+/* Write to path, for make, that target is made from them. NULL, or what went wrong. */
+const char *inputs_write_rules(struct unit *unit, const char *path, const char *target);
+
+/* ---- report.c: findings, for people and machines ---- */
+
+/* Findings of what severity fail a file: none, errors, warnings too, notes too. */
+enum fail_on { FAIL_NEVER, FAIL_ON_ERROR, FAIL_ON_WARNING, FAIL_ON_NOTE };
+
+struct report_wish {
+    const char *format; /* NULL, or a word of commands.def; those but pretty take standard output */
+    const char *root;   /* NULL: where spcc was started */
+    enum fail_on fail_on;
+};
+
+struct report *report_open(const struct report_wish *wish);
+/* Tell what was found in the unit of a file that was named. True: nothing fails it. */
+bool report_unit(struct report *report, struct unit *unit, const char *file, bool readable);
+/* End it. False: not everything could be written, errno says why. */
+bool report_close(struct report *report);
+/* Shall what goes to standard error be in colour? */
+bool report_wants_colour(void);
+
 /* ---- dump.c ---- */
 
 /* Print every record of the blob. */
@@ -597,8 +668,10 @@ struct command_option {
 extern const struct command commands[COMMAND_COUNT];
 extern const struct command_option command_options[OPTION_COUNT];
 
-enum { COMMAND_END = -1, COMMAND_WRONG = -2, COMMAND_WRONG_SIZE = 256 };
+enum { COMMAND_END = -1, COMMAND_WRONG = -2 };
 
+/* Make "--MD" of "-MD", so that getopt_long() knows it. */
+void command_spell(int count, char **argument);
 /* The number of the next option, its argument in optarg; or one of the two above, what is wrong in wrong. */
 int command_next(int count, char **argument, char wrong[COMMAND_WRONG_SIZE]);
 /* Put "-o OUT" or the like in text of size; the number of bytes that takes, as snprintf has it. */

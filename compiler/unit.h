@@ -28,6 +28,24 @@ struct unit {
     bool broken;           /* the files do not parse: what seems to be missing may be there */
     struct diag *unclosed; /* of the last block without an end */
 
+    /* severity.c */
+    const u8 *choice; /* of enum choice, by diagnostic; NULL: none */
+
+    /* silence.c */
+    struct vector silences;        /* of struct silence * */
+    struct vector silence_waiting; /* the indexes of those whose statement has not ended yet */
+    struct vector silence_blocks;  /* and of those whose block has not */
+    u32 silence_depth;
+
+    /* outside.c */
+    struct {
+        bool files, certificates, names; /* shall they be looked at? */
+        struct map asked;                /* names that were */
+    } outside;
+
+    /* image.c */
+    bool no_origin; /* the blob does not say where its records come from */
+
     /* define.c */
     struct vector defines;
 

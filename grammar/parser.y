@@ -15,6 +15,7 @@ struct parse {
     struct unit *unit;
     const struct source *source;
     u32 at;             /* offset behind what was read */
+    u32 start;          /* position of the statement that was begun last; 0: a block has ended since */
     u32 depth;          /* blocks open */
     bool statement;     /* within a statement: the next word is an argument */
     bool lua;           /* this statement is some *_by_lua_block */
