@@ -21,7 +21,7 @@ struct lint_group {
     struct node *balancer; /* hash, random ...; NULL: round robin */
     struct lint_peer *peer;
     u32 peer_count;
-    bool used;             /* some word may choose it */
+    bool used; /* some word may choose it */
 };
 
 struct lint_listen {
@@ -45,19 +45,19 @@ struct lint_server {
 
 struct lint {
     struct unit *unit;
-    struct node *stream;     /* the block of what is served */
-    bool whole;              /* nothing that is not here can be elsewhere: no fragment, no empty include */
-    struct vector access;    /* allow and deny of stream {}, in order, of struct node * */
-    struct vector listens;   /* of struct lint_listen, all of them */
-    struct vector groups;    /* of struct lint_group * */
-    struct map group_of;     /* lower-case name -> 1 + index in groups */
-    struct map variables;    /* lower-case names of variables that something uses */
-    struct vector sources;   /* of struct node *: what declares a variable */
-    struct map source_of;    /* lower-case name of a variable -> 1 + index in sources */
-    bool any_group;          /* a variable may choose a group by a name that is not in the files */
-    struct map said;         /* node and diagnostic: once is enough */
+    struct node *stream;   /* the block of what is served */
+    bool whole;            /* nothing that is not here can be elsewhere: no fragment, no empty include */
+    struct vector access;  /* allow and deny of stream {}, in order, of struct node * */
+    struct vector listens; /* of struct lint_listen, all of them */
+    struct vector groups;  /* of struct lint_group * */
+    struct map group_of;   /* lower-case name -> 1 + index in groups */
+    struct map variables;  /* lower-case names of variables that something uses */
+    struct vector sources; /* of struct node *: what declares a variable */
+    struct map source_of;  /* lower-case name of a variable -> 1 + index in sources */
+    bool any_group;        /* a variable may choose a group by a name that is not in the files */
+    struct map said;       /* node and diagnostic: once is enough */
     struct lint_server server;
-    bool alive[64];          /* lint_dead.c: the need of that row is met by some server */
+    bool alive[64]; /* lint_dead.c: the need of that row is met by some server */
 };
 
 /* ---- lint.c: questions ---- */

@@ -158,9 +158,9 @@ tainted_value(const struct node *map)
     for (const struct node *node = map->first; node != NULL; node = node->next) {
         if (node->word_count != 2 || strchr(node->word[1].text, '$') == NULL)
             continue;
-        if (strcmp(node->word[0].text, "default") == 0 ? mentions_tainted(node->word[1].text)
-                                                       : matches_all(node->word[0].text) &&
-                                                             mentions_tainted(map->word[1].text))
+        if (strcmp(node->word[0].text, "default") == 0
+                ? mentions_tainted(node->word[1].text)
+                : matches_all(node->word[0].text) && mentions_tainted(map->word[1].text))
             return &node->word[1];
     }
     return NULL;
@@ -211,10 +211,10 @@ static const struct {
     u8 byte[2], mask[2];
     enum lint_reach reach;
 } networks[] = {
-    {FAMILY_IPV4, {127, 0}, {255, 0}, REACH_HOST},       {FAMILY_IPV4, {10, 0}, {255, 0}, REACH_PRIVATE},
-    {FAMILY_IPV4, {172, 16}, {255, 240}, REACH_PRIVATE}, {FAMILY_IPV4, {192, 168}, {255, 255}, REACH_PRIVATE},
+    {FAMILY_IPV4, {127, 0}, {255, 0}, REACH_HOST},        {FAMILY_IPV4, {10, 0}, {255, 0}, REACH_PRIVATE},
+    {FAMILY_IPV4, {172, 16}, {255, 240}, REACH_PRIVATE},  {FAMILY_IPV4, {192, 168}, {255, 255}, REACH_PRIVATE},
     {FAMILY_IPV4, {169, 254}, {255, 255}, REACH_PRIVATE}, {FAMILY_IPV4, {100, 64}, {255, 192}, REACH_PRIVATE},
-    {FAMILY_IPV6, {0xfc, 0}, {0xfe, 0}, REACH_PRIVATE},  {FAMILY_IPV6, {0xfe, 0x80}, {0xff, 0xc0}, REACH_PRIVATE},
+    {FAMILY_IPV6, {0xfc, 0}, {0xfe, 0}, REACH_PRIVATE},   {FAMILY_IPV6, {0xfe, 0x80}, {0xff, 0xc0}, REACH_PRIVATE},
 };
 
 static bool

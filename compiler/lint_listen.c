@@ -38,9 +38,8 @@ lint_listen_range(struct lint *lint)
     u64 most = files != NULL ? files->value : 1024;
     for (u32 i = 0; i < lint->server.listen_count; i++) {
         const struct lint_listen *listen = &lint->server.listen[i];
-        u32 count = listen->address.last_port > listen->address.port
-                        ? listen->address.last_port - listen->address.port + 1
-                        : 1;
+        u32 count =
+            listen->address.last_port > listen->address.port ? listen->address.last_port - listen->address.port + 1 : 1;
         if (count >= most)
             diag(lint->unit, wide_range, listen->node->word[1].span, lint_show(lint->unit, &listen->node->word[1]),
                  count, (unsigned long long)most);

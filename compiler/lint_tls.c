@@ -58,8 +58,8 @@ check_expected(struct lint *lint)
         return;
     if (group->block != NULL && strchr(word->text, '.') == NULL)
         diag(lint->unit, expects_group, word->span, lint_show(lint->unit, word));
-    else if (group->block == NULL && (group->peer[0].address.family == FAMILY_IPV4 ||
-                                      group->peer[0].address.family == FAMILY_IPV6))
+    else if (group->block == NULL &&
+             (group->peer[0].address.family == FAMILY_IPV4 || group->peer[0].address.family == FAMILY_IPV6))
         diag(lint->unit, expects_address, word->span, lint_show(lint->unit, word));
 }
 
@@ -106,8 +106,15 @@ lint_tls_port(struct lint *lint)
         u32 port;
         const char *whose;
     } ports[] = {
-        {21, "FTP"},        {25, "SMTP"},       {80, "HTTP without TLS"},        {110, "POP3"},   {143, "IMAP"},
-        {389, "LDAP"},      {587, "mail submission"}, {3306, "MySQL"}, {5222, "XMPP"},
+        {21, "FTP"},
+        {25, "SMTP"},
+        {80, "HTTP without TLS"},
+        {110, "POP3"},
+        {143, "IMAP"},
+        {389, "LDAP"},
+        {587, "mail submission"},
+        {3306, "MySQL"},
+        {5222, "XMPP"},
         {5432, "PostgreSQL before 17"},
     };
     const struct lint_group *group = lint->server.group;
@@ -158,8 +165,8 @@ has_part(const char *token, size_t size, const char *part)
 }
 
 /* Families of ciphers that protect nothing or not enough; a family that is excluded by "!" never comes back. */
-static const char *const weak[] = {"NULL", "eNULL", "aNULL", "ADH",    "AECDH", "RC4", "RC2", "3DES", "DES",
-                                   "EXP",  "EXPORT", "LOW", "MD5", "IDEA", "SEED", "COMPLEMENTOFALL"};
+static const char *const weak[] = {"NULL", "eNULL", "aNULL",  "ADH", "AECDH", "RC4",  "RC2",  "3DES",
+                                   "DES",  "EXP",   "EXPORT", "LOW", "MD5",   "IDEA", "SEED", "COMPLEMENTOFALL"};
 
 /* Tokens end at a separator, or where a command such as "@SECLEVEL=0" begins. */
 static size_t

@@ -48,7 +48,7 @@ static const struct {
     const char *whose;
     bool amplifies; /* a small question has a large answer */
 } services[] = {
-    {53, "DNS", true},   {123, "NTP", true},   {161, "SNMP", true},       {389, "CLDAP", true},
+    {53, "DNS", true},       {123, "NTP", true},   {161, "SNMP", true},        {389, "CLDAP", true},
     {1812, "RADIUS", false}, {1900, "SSDP", true}, {11211, "memcached", true},
 };
 

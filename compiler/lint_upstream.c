@@ -61,8 +61,8 @@ lint_upstream_peers(struct lint *lint, const struct lint_group *group)
 static void
 check_resolve(struct lint *lint, const struct lint_group *group, const struct word *resolve)
 {
-    bool resolver = inside(group, DIRECTIVE_upstream_resolver) != NULL ||
-                    lint->unit->stream.of[DIRECTIVE_resolver] != NULL;
+    bool resolver =
+        inside(group, DIRECTIVE_upstream_resolver) != NULL || lint->unit->stream.of[DIRECTIVE_resolver] != NULL;
     if (inside(group, DIRECTIVE_zone) == NULL) {
         diag(lint->unit, resolve_without_zone, resolve->span, name_of(lint, group));
         diag_help(lint->unit, "add: zone %s 64k;", group->block->word[1].text);
@@ -91,8 +91,7 @@ lint_upstream_names(struct lint *lint, const struct lint_group *group)
 {
     for (u32 i = 0; i < group->peer_count; i++)
         if (lint_is_name(&group->peer[i]) && option(&group->peer[i], "resolve") == NULL)
-            diag(lint->unit, name_resolved_once, group->peer[i].word->span,
-                 lint_show(lint->unit, group->peer[i].word));
+            diag(lint->unit, name_resolved_once, group->peer[i].word->span, lint_show(lint->unit, group->peer[i].word));
 }
 
 /* SP305: nginx refuses it, but only if the method stands first. */
@@ -100,15 +99,13 @@ void
 lint_upstream_backup(struct lint *lint, const struct lint_group *group)
 {
     const struct node *method = group->balancer;
-    if (method == NULL ||
-        (method->row != &directives[DIRECTIVE_hash] && method->row != &directives[DIRECTIVE_random]))
+    if (method == NULL || (method->row != &directives[DIRECTIVE_hash] && method->row != &directives[DIRECTIVE_random]))
         return;
     bool before = false;
     for (const struct node *node = group->block->first; node != NULL; node = node->next) {
         before |= node == method;
-        const struct word *backup = node->row == &directives[DIRECTIVE_upstream_server]
-                                        ? lint_parameter(node, "backup")
-                                        : NULL;
+        const struct word *backup =
+            node->row == &directives[DIRECTIVE_upstream_server] ? lint_parameter(node, "backup") : NULL;
         if (backup == NULL)
             continue;
         if (before)
@@ -191,8 +188,8 @@ lint_upstream_tries(struct lint *lint)
     struct node *tries = lint_node(lint, DIRECTIVE_proxy_next_upstream_tries);
     u32 most = count_tries(group);
     if (tries != NULL && most > 0 && tries->value > most && lint->server.scope.of[DIRECTIVE_proxy_next_upstream_tries])
-        diag(lint->unit, more_tries, tries->word[1].span, lint_show(lint->unit, &tries->word[1]),
-             name_of(lint, group), most);
+        diag(lint->unit, more_tries, tries->word[1].span, lint_show(lint->unit, &tries->word[1]), name_of(lint, group),
+             most);
     struct node *limit = lint_node(lint, DIRECTIVE_proxy_next_upstream_timeout);
     u64 connect_ms = lint_value(lint, DIRECTIVE_proxy_connect_timeout);
     if (limit != NULL && limit->value > 0 && connect_ms >= limit->value && group->peer_count > 1 &&
