@@ -284,6 +284,8 @@ judge(struct lint *lint, bool verdict)
         if (node->row != &directives[DIRECTIVE_server])
             continue;
         open_server(lint, node, &listen);
+        if (lint->server.listen_count == 0)
+            continue; /* of a fragment: nobody knows what it listens for */
         for (u32 rule = 0; rule < RULES; rule++)
             if (rules[rule].server != NULL && rules[rule].verdict == verdict)
                 rules[rule].server(lint);
@@ -301,6 +303,7 @@ lint_run(struct unit *unit, struct node *root)
     struct node *block = unit->main.of[DIRECTIVE_stream];
     struct lint *lint = arena_take(&unit->arena, sizeof *lint);
     *lint = (struct lint){.unit = unit, .stream = block != NULL ? block : root, .whole = !unit->partial};
+    lint->framed = unit->main.of[DIRECTIVE_stream] != NULL;
     open_view(lint);
     judge(lint, true);
     if (!diag_failed(unit))

@@ -47,6 +47,7 @@ struct lint {
     struct unit *unit;
     struct node *stream;   /* the block of what is served */
     bool whole;            /* nothing that is not here can be elsewhere: no fragment, no empty include */
+    bool framed;           /* the blocks around are here: what stands in none of them holds nowhere */
     struct vector access;  /* allow and deny of stream {}, in order, of struct node * */
     struct vector listens; /* of struct lint_listen, all of them */
     struct vector groups;  /* of struct lint_group * */

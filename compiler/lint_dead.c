@@ -107,37 +107,38 @@ static const struct need {
     enum diagnostic id;
     const char *says;
     const char *why, *why_all; /* why a server does not meet it; why none does */
+    bool inherited;            /* an outer block may meet it */
 } needs[] = {
 #define DEAD(id) DIAG_##id, diag_says_##id
     {"proxy_*", "proxy_pass proxy_protocol_timeout", is_proxying, DEAD(dead_directive), "this server does not proxy",
-     "no server proxies"},
-    {"proxy_ssl_*", "", speaks_tls, DEAD(dead_proxy_ssl), "proxy_ssl is off", "proxy_ssl is off"},
+     "no server proxies", false},
+    {"proxy_ssl_*", "", speaks_tls, DEAD(dead_proxy_ssl), "proxy_ssl is off", "proxy_ssl is off", true},
     {"proxy_next_upstream_timeout proxy_next_upstream_tries proxy_next_upstream_delay", "", goes_on,
-     DEAD(dead_directive), "proxy_next_upstream is off", "proxy_next_upstream is off"},
+     DEAD(dead_directive), "proxy_next_upstream is off", "proxy_next_upstream is off", true},
     {"proxy_requests proxy_responses", "", has_udp, DEAD(dead_on_tcp), "no listen of this server is of UDP",
-     "no listen is of UDP"},
+     "no listen is of UDP", false},
     {"proxy_download_rate proxy_upload_rate proxy_half_close proxy_socket_keepalive", "", has_tcp, DEAD(dead_on_udp),
-     "no listen of this server is of TCP", "no listen is of TCP"},
+     "no listen of this server is of TCP", "no listen is of TCP", false},
     {"ssl_*", "ssl_preread ssl_engine ssl_object_cache_inheritable", has_ssl, DEAD(dead_directive),
-     "no listen of this server has ssl", "no listen has ssl"},
+     "no listen of this server has ssl", "no listen has ssl", false},
     {"ssl_client_certificate ssl_crl ssl_verify_depth ssl_ocsp*", "", asks_clients, DEAD(dead_directive),
      "clients are not asked for a certificate: ssl_verify_client is off",
-     "clients are not asked for a certificate: ssl_verify_client is off"},
+     "clients are not asked for a certificate: ssl_verify_client is off", true},
     {"ssl_session_ticket_key", "", gives_tickets, DEAD(dead_directive), "ssl_session_tickets is off",
-     "ssl_session_tickets is off"},
-    {"ssl_stapling_*", "", staples, DEAD(dead_directive), "ssl_stapling is off", "ssl_stapling is off"},
+     "ssl_session_tickets is off", true},
+    {"ssl_stapling_*", "", staples, DEAD(dead_directive), "ssl_stapling is off", "ssl_stapling is off", true},
     {"ssl_preread", "", has_plain, DEAD(dead_preread),
      "it reads what TCP clients send before TLS is ended, and no listen of this server has that",
-     "it reads what TCP clients send before TLS is ended, and no listen has that"},
+     "it reads what TCP clients send before TLS is ended, and no listen has that", false},
     {"preread_buffer_size preread_timeout", "", reads_ahead, DEAD(dead_directive), "ssl_preread is off",
-     "ssl_preread is off"},
+     "ssl_preread is off", true},
     {"proxy_protocol_timeout", "", has_preamble, DEAD(dead_directive), "no listen of this server has proxy_protocol",
-     "no listen has proxy_protocol"},
+     "no listen has proxy_protocol", false},
     {"set_real_ip_from", "", has_preamble, DEAD(dead_real_ip), "no listen of this server has proxy_protocol",
-     "no listen has proxy_protocol"},
+     "no listen has proxy_protocol", false},
     {"limit_conn_dry_run limit_conn_log_level", "", limits, DEAD(dead_directive), "there is no limit_conn",
-     "there is no limit_conn"},
-    {"resolver_timeout", "", resolves, DEAD(dead_directive), "there is no resolver", "there is no resolver"},
+     "there is no limit_conn", true},
+    {"resolver_timeout", "", resolves, DEAD(dead_directive), "there is no resolver", "there is no resolver", true},
 #undef DEAD
 };
 
@@ -191,7 +192,7 @@ void
 lint_dead_server(struct lint *lint)
 {
     for (u32 i = 0; i < NEEDS; i++) {
-        if (needs[i].met(lint))
+        if (needs[i].met(lint) || (needs[i].inherited && !lint->framed))
             lint->alive[i] = true;
         else
             report(lint, &needs[i], lint->server.block->first, needs[i].why);

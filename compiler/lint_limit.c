@@ -40,7 +40,7 @@ lint_limit_time(struct lint *lint)
     check_zero(lint, DIRECTIVE_preread_timeout, server->plain && lint_value(lint, DIRECTIVE_ssl_preread) != 0);
     check_zero(lint, DIRECTIVE_ssl_handshake_timeout, server->ssl);
     check_zero(lint, DIRECTIVE_proxy_protocol_timeout, server->preamble);
-    if (proxies && server->tcp)
+    if (proxies && server->tcp && lint->framed)
         check_long(lint);
 }
 
@@ -104,7 +104,7 @@ lint_limit_log(struct lint *lint)
         if (((struct node **)access.item)[i]->row == &directives[DIRECTIVE_deny])
             deny = ((struct node **)access.item)[i];
     bool silent = log == NULL || strcmp(log->word[1].text, "off") == 0;
-    if (silent && deny != NULL && lint_first(lint, deny, DIAG_denied_unlogged))
+    if (silent && lint->framed && deny != NULL && lint_first(lint, deny, DIAG_denied_unlogged))
         diag(lint->unit, denied_unlogged, lint_span(deny));
     for (; log != NULL; log = log->again)
         check_log_path(lint, log);

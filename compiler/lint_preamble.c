@@ -66,10 +66,10 @@ lint_preamble_trust(struct lint *lint)
     bool trusts = lint_node(lint, DIRECTIVE_set_real_ip_from) != NULL;
     if (listen != NULL && trusts)
         check_trusted(lint, listen);
-    else if (listen != NULL)
+    else if (listen != NULL && lint->framed)
         say_open(lint, listen);
-    if (lint->server.preamble && !trusts && tell != NULL && tell->value != 0 && lint->server.pass != NULL &&
-        lint_first(lint, tell, DIAG_tells_balancer))
+    if (lint->server.preamble && !trusts && lint->framed && tell != NULL && tell->value != 0 &&
+        lint->server.pass != NULL && lint_first(lint, tell, DIAG_tells_balancer))
         diag(lint->unit, tells_balancer, tell->word[0].span);
 }
 
@@ -142,7 +142,7 @@ check_limits(struct lint *lint)
 void
 lint_preamble_access(struct lint *lint)
 {
-    if (!lint->server.preamble || lint_node(lint, DIRECTIVE_set_real_ip_from) != NULL)
+    if (!lint->server.preamble || !lint->framed || lint_node(lint, DIRECTIVE_set_real_ip_from) != NULL)
         return;
     check_denied(lint);
     check_limits(lint);

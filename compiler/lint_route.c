@@ -169,7 +169,7 @@ lint_route_open(struct lint *lint)
 {
     const struct word *where;
     const struct node *pass = lint->server.pass;
-    if (pass == NULL || lint->server.group != NULL || !lint_is_tainted(lint, &pass->word[1], &where) ||
+    if (pass == NULL || !lint->framed || lint->server.group != NULL || !lint_is_tainted(lint, &pass->word[1], &where) ||
         has_allow_list(lint))
         return;
     bool local = lint->server.listen_count > 0;

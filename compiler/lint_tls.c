@@ -33,7 +33,7 @@ lint_tls_verify(struct lint *lint)
         return;
     const struct node *verify = lint_node(lint, DIRECTIVE_proxy_ssl_verify);
     const struct node *where = verify != NULL ? verify : tls;
-    if (lint_first(lint, where, DIAG_unverified))
+    if ((verify != NULL || lint->framed) && lint_first(lint, where, DIAG_unverified))
         diag(lint->unit, unverified, lint_span(where));
 }
 
@@ -43,7 +43,7 @@ lint_tls_trusted(struct lint *lint)
 {
     const struct node *verify = lint_node(lint, DIRECTIVE_proxy_ssl_verify);
     if (lint_value(lint, DIRECTIVE_proxy_ssl) != 0 && verify != NULL && verify->value != 0 &&
-        lint_node(lint, DIRECTIVE_proxy_ssl_trusted_certificate) == NULL &&
+        lint_node(lint, DIRECTIVE_proxy_ssl_trusted_certificate) == NULL && lint->framed &&
         lint_first(lint, verify, DIAG_trusts_nobody))
         diag(lint->unit, trusts_nobody, lint_span(verify));
 }
@@ -89,7 +89,7 @@ check_depth(struct lint *lint, enum directive_id depth, const struct node *verif
 void
 lint_tls_name(struct lint *lint)
 {
-    if (!is_encrypting(lint))
+    if (!is_encrypting(lint) || !lint->framed)
         return;
     check_sent(lint);
     if (lint_value(lint, DIRECTIVE_proxy_ssl_verify) == 0)
@@ -251,9 +251,11 @@ lint_tls_clients(struct lint *lint)
     const struct node *verify = lint_node(lint, DIRECTIVE_ssl_verify_client);
     if (!lint->server.ssl || verify == NULL || strcmp(verify->word[1].text, "off") == 0)
         return;
-    check_depth(lint, DIRECTIVE_ssl_verify_depth, verify);
+    if (lint->framed)
+        check_depth(lint, DIRECTIVE_ssl_verify_depth, verify);
     bool optional = strncmp(verify->word[1].text, "optional", 8) == 0;
-    if (optional && !lint_is_used(lint, "ssl_client_verify") && lint_first(lint, verify, DIAG_optional_unasked))
+    if (optional && lint->whole && !lint_is_used(lint, "ssl_client_verify") &&
+        lint_first(lint, verify, DIAG_optional_unasked))
         diag(lint->unit, optional_unasked, lint_span(verify), lint_show(lint->unit, &verify->word[1]));
 }
 
@@ -264,7 +266,7 @@ lint_tls_resumption(struct lint *lint)
     const struct lint_server *server = &lint->server;
     bool tickets = lint_value(lint, DIRECTIVE_ssl_session_tickets) != 0;
     const struct node *cache = lint_node(lint, DIRECTIVE_ssl_session_cache);
-    if (!server->ssl)
+    if (!server->ssl || !lint->framed)
         return;
     const struct node *tls = NULL;
     for (u32 i = 0; i < server->listen_count && tls == NULL; i++)

@@ -77,7 +77,7 @@ lint_udp_sessions(struct lint *lint)
     if (responses != NULL && responses->value == 0) {
         if (lint_first(lint, responses, DIAG_no_answers))
             diag(lint->unit, no_answers, lint_span(responses), services[service].whose);
-    } else if (responses == NULL && lint_value(lint, DIRECTIVE_proxy_timeout) >= LONG_MS) {
+    } else if (responses == NULL && lint->framed && lint_value(lint, DIRECTIVE_proxy_timeout) >= LONG_MS) {
         diag(lint->unit, lingering_sessions, udp_span(listen), services[service].whose);
     }
 }
@@ -100,7 +100,7 @@ lint_udp_amplifier(struct lint *lint)
 {
     const struct lint_listen *listen;
     int service = lint->server.pass != NULL ? find_service(lint, &listen) : -1;
-    if (service < 0 || !services[service].amplifies || lint_reach(&listen->address) != REACH_PUBLIC ||
+    if (service < 0 || !services[service].amplifies || lint_reach(&listen->address) != REACH_PUBLIC || !lint->framed ||
         lint_access(lint).count > 0 || lint_node(lint, DIRECTIVE_proxy_responses) != NULL ||
         lint_node(lint, DIRECTIVE_limit_conn) != NULL)
         return;

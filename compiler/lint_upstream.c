@@ -183,7 +183,7 @@ void
 lint_upstream_tries(struct lint *lint)
 {
     const struct lint_group *group = lint->server.group;
-    if (group == NULL || group->block == NULL || lint_value(lint, DIRECTIVE_proxy_next_upstream) == 0)
+    if (group == NULL || group->block == NULL || !lint->framed || lint_value(lint, DIRECTIVE_proxy_next_upstream) == 0)
         return;
     struct node *tries = lint_node(lint, DIRECTIVE_proxy_next_upstream_tries);
     u32 most = count_tries(group);
