@@ -323,9 +323,12 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
     }
     size_t id = (size_t)(row - parameters);
     if (row->support == SUPPORT_LATER) {
-        diag(unit, not_yet, word->span, arena_print(&unit->arena, "%s of %s", shown(unit, word), node->row->name));
-        options->word[id] = word;
-        return false;
+        later_say(unit, word->span, arena_print(&unit->arena, "%s of %s", shown(unit, word), node->row->name),
+                  arena_print(&unit->arena, "%s of %s", row->name, node->row->name));
+        if (!unit->checking) {
+            options->word[id] = word;
+            return false;
+        }
     }
     if (row->support == SUPPORT_NOTED)
         diag(unit, no_effect, word->span, shown(unit, word), row->says);
@@ -342,7 +345,7 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
     struct take take = {.kind = row->kind, .name = row->name};
     struct span span = word_part(word, (u32)strlen(row->name), word->size);
     const char *what = arena_text(&unit->arena, row->name, strlen(row->name) - has_value(row));
-    u64 most = land_most(&row->into) / scale;
+    u64 most = row->most != 0 ? row->most : land_most(&row->into) / scale;
     if (row->kind != TAKE_NOTHING &&
         !argument_value(unit, &take, what, word->text + strlen(row->name), span, row->least, most, &value))
         return false;

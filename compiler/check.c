@@ -3,7 +3,7 @@
  * stand once, are its arguments right. Includes are opened where they stand. What is known and not supported yet
  * is refused here, so that nothing is ever accepted and ignored. Blocks worth compiling are gathered in order.
  */
-#include "spcc.h"
+#include "judge.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -197,6 +197,7 @@ split(struct unit *unit, struct node *node, const struct directive *row, u32 con
 /* ---- one node ---- */
 
 static void check_block(struct unit *unit, struct node *block, u32 context, struct scope *scope);
+static void expand_entries(struct unit *unit, struct node *block);
 
 /* http {} and mail {} are passed over, but a stream {} in one of them was meant to be served. */
 static void
@@ -218,6 +219,8 @@ check_inside(struct unit *unit, struct node *node)
     case OPAQUE:
         if (node->row->support == SUPPORT_NOTED)
             check_skipped(unit, node);
+        else if (node->row->includes)
+            expand_entries(unit, node);
         return;
     case IN_EVENTS:
         check_block(unit, node, IN_EVENTS, &unit->main);
@@ -236,8 +239,8 @@ check_support(struct unit *unit, struct node *node)
 {
     const struct directive *row = node->row;
     if (row->support == SUPPORT_LATER) {
-        diag(unit, not_yet, node->word[0].span, shown(unit, &node->word[0]));
-        node->broken = true;
+        later_say(unit, node->word[0].span, shown(unit, &node->word[0]), row->name);
+        node->broken |= !unit->checking;
     } else if (row->support == SUPPORT_NOTED && !unit->noted[row - directives]) {
         unit->noted[row - directives] = true; /* once is enough */
         diag(unit, no_effect, node->word[0].span, shown(unit, &node->word[0]), row->says);
@@ -321,6 +324,17 @@ expand(struct unit *unit, struct node **at, u32 context)
     *end = include->next;
 }
 
+/* map {} and its like have entries of their own, and include among them. */
+static void
+expand_entries(struct unit *unit, struct node *block)
+{
+    for (struct node **at = &block->first; *at != NULL;)
+        if (strcmp((*at)->word[0].text, "include") == 0 && (*at)->word_count == 2 && !(*at)->block)
+            expand(unit, at, OPAQUE);
+        else
+            at = &(*at)->next;
+}
+
 static void
 check_block(struct unit *unit, struct node *block, u32 context, struct scope *scope)
 {
@@ -335,29 +349,12 @@ check_block(struct unit *unit, struct node *block, u32 context, struct scope *sc
 
 /* ---- the file ---- */
 
-/* Is this what people keep as conf.d/x.conf: the inside of a stream {}, and nothing that could stand around it? */
-static bool
-is_fragment(const struct unit *unit, const struct node *root)
-{
-    bool found = false;
-    for (const struct node *node = root->first; node != NULL; node = node->next) {
-        const struct directive *row = check_find(unit, node->word[0].text, IN_MAIN);
-        if (row != NULL && (row->in & IN_MAIN) != 0 && (row->in & IN_STREAM) == 0)
-            return false;
-        found |= is_here(unit, &node->word[0], IN_STREAM) && !is_here(unit, &node->word[0], IN_MAIN);
-    }
-    return found;
-}
-
 void
-check(struct unit *unit, struct node *root)
+check(struct unit *unit, struct node *root, const struct source *source)
 {
     unit->stream.outer = &unit->main;
-    if (is_fragment(unit, root)) {
-        unit->partial = true;
-        diag(unit, fragment, root->first->word[0].span);
+    if (fragment_open(unit, root, source) == IN_STREAM)
         check_block(unit, root, IN_STREAM, &unit->stream);
-    } else {
+    else
         check_block(unit, root, IN_MAIN, &unit->main);
-    }
 }

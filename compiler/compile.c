@@ -31,7 +31,8 @@ void
 compile_source(struct unit *unit, const struct source *source)
 {
     struct node root = {.block = true, .first = parse_file(unit, source)};
-    check(unit, &root);
+    check(unit, &root, source);
+    judge_run(unit, &root);
     core_compile(unit);
     compile_blocks(unit, true);
     compile_blocks(unit, false);
@@ -39,7 +40,8 @@ compile_source(struct unit *unit, const struct source *source)
     define_compile(unit);
     core_finish(unit);
     lint_run(unit, &root);
-    if (image_count(unit, SECTION_listener) == 1 && !diag_failed(unit))
+    later_finish(unit);
+    if (image_count(unit, SECTION_listener) == 1 && !diag_failed(unit) && !unit->fragment)
         diag(unit, nothing_to_serve, ((struct span){source->base, source->base + 1}));
     outside_check(unit, &root);
     silence_apply(unit);

@@ -72,8 +72,11 @@ say_unknown(struct unit *unit, struct span span, const char *name)
     const char *shown = show(unit, name, strlen(name));
     bool declared = map_find(&unit->variables, lower_case(unit, name), strlen(name)) != 0;
     bool capture = strspn(name, "0123456789") == strlen(name);
+    if (unit->checking && (declared || capture || unit->fragment))
+        return; /* what declares it is not supported yet, or elsewhere */
     if (declared || capture || is_later(name)) {
-        diag(unit, not_yet, span, arena_print(&unit->arena, "the variable %s", shown));
+        later_say(unit, span, arena_print(&unit->arena, "the variable %s", shown),
+                  arena_print(&unit->arena, "$%s", lower_case(unit, name)));
         return;
     }
     diag(unit, unknown_variable, span, shown);
@@ -97,8 +100,11 @@ read_variable(struct unit *unit, const struct word *word, u32 at, u32 *end)
 {
     bool braces = word->text[at + 1] == '{';
     u32 start = at + 1 + braces, stop = start;
-    while (is_name(word->text[stop]))
-        stop++;
+    if (!braces && word->text[stop] >= '1' && word->text[stop] <= '9')
+        stop++; /* a capture has one digit, whatever follows */
+    else
+        while (is_name(word->text[stop]))
+            stop++;
     *end = stop + braces;
     if (braces && word->text[stop] != '}') {
         *end = stop;

@@ -19,9 +19,8 @@ struct binding {
     struct blob_listener options;
     struct span span;
     bool udp;
-    bool own;   /* has parameters that ask for a socket of its own */
-    bool named; /* its server has a server_name */
-    u32 next;   /* 1 + index of the next binding of the same port, 0 for none */
+    bool own;  /* has parameters that ask for a socket of its own */
+    u32 next;  /* 1 + index of the next binding of the same port, 0 for none */
 };
 
 /* The bindings of one family and port. */
@@ -192,7 +191,7 @@ bind_one(struct unit *unit, struct binding *binding)
     u32 *slot = find_binding(unit, binding);
     if (*slot != 0) {
         const struct binding *first = binding_at(unit, *slot - 1);
-        if (binding->server == first->server || !(binding->named || first->named))
+        if (binding->server == first->server) /* else they share it by name: judge_server.c */
             say_taken(unit, binding, first);
         return false;
     }
@@ -213,9 +212,9 @@ bind_one(struct unit *unit, struct binding *binding)
 }
 
 static void
-collect(struct unit *unit, struct node *node, u32 server, bool named)
+collect(struct unit *unit, struct node *node, u32 server)
 {
-    struct binding binding = {.server = server, .span = span_of(node), .named = named};
+    struct binding binding = {.server = server, .span = span_of(node)};
     if (node->broken)
         return;
     bool good = read_address(unit, &node->word[1], &binding.address);
@@ -233,7 +232,7 @@ collect(struct unit *unit, struct node *node, u32 server, bool named)
 static bool
 is_unsure(const struct unit *unit, const struct node *block)
 {
-    bool unsure = unit->broken;
+    bool unsure = unit->broken || unit->wrapped == IN_SERVER;
     for (const struct node *node = block->first; node != NULL; node = node->next)
         unsure |= node->row == NULL;
     return unsure;
@@ -276,9 +275,8 @@ listen_compile_server(struct unit *unit, struct node *block)
     u32 server = image_add(unit, SECTION_server, &record, block->word[0].span);
     if (unit->here.of[DIRECTIVE_listen] == NULL && !is_unsure(unit, block))
         diag(unit, no_listen, block->word[0].span);
-    bool named = unit->here.of[DIRECTIVE_server_name] != NULL;
     for (struct node *node = unit->here.of[DIRECTIVE_listen]; node != NULL; node = node->again)
-        collect(unit, node, server, named);
+        collect(unit, node, server);
 }
 
 /* ---- sockets ---- */

@@ -23,6 +23,7 @@ struct settings {
     const char **define;
     u32 define_count;
     bool pedantic;
+    enum context context;
     const char *target;
     struct report_wish report;
     u8 choice[DIAG_COUNT]; /* of enum choice */
@@ -59,6 +60,7 @@ open_unit(struct unit *unit, const struct settings *settings)
     unit->include_path = settings->include;
     unit->include_path_count = settings->include_count;
     unit->pedantic = settings->pedantic;
+    unit->context = settings->context;
     unit->choice = settings->choice;
     unit->no_origin = settings->no_origin;
     unit->outside.files = is_given(settings, OPTION_check_files);
@@ -306,6 +308,9 @@ take_option(enum option_id option, struct settings *settings)
         break;
     case OPTION_define:
         settings->define[settings->define_count++] = optarg;
+        break;
+    case OPTION_context:
+        fragment_context(optarg, &settings->context);
         break;
     case OPTION_pedantic:
         settings->pedantic = true;

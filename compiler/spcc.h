@@ -380,6 +380,7 @@ struct directive {
     u32 least;           /* of a number, size or time */
     const char *absent;  /* what its absence means, as if it were written */
     enum flow flows;
+    bool includes;       /* OPAQUE: include among its entries reads a file */
     bool repeats;        /* may stand more than once in a block */
     bool plus;           /* of nginx's commercial edition */
     bool ours;           /* not of nginx */
@@ -411,7 +412,7 @@ struct parameter {
     const char *name;
     u8 kind;
     struct landing into;
-    u32 bit, least;
+    u32 bit, least, most; /* most: 0 for what the field allows */
     const char *absent;
     bool own_socket; /* of listen: an address that has it does not share the socket of a wildcard */
     enum support support;
@@ -430,11 +431,18 @@ struct scope {
 };
 
 /* Expand includes, judge every node, read values, and gather what compile.c needs. */
-void check(struct unit *unit, struct node *root);
+void check(struct unit *unit, struct node *root, const struct source *source);
 /* The row for a word in a context; failing that, the row for it elsewhere; NULL: no directive at all. */
 const struct directive *check_find(const struct unit *unit, const char *name, u32 context);
 /* Index directives.def by name. */
 void check_open(struct unit *unit);
+
+/* ---- fragment.c: files that are not whole ---- */
+
+/* The context that --context names, 0 for auto. False: it names none. */
+bool fragment_context(const char *name, enum context *context);
+/* Which context root is the inside of; of server {} or upstream {}, it is put into one. IN_MAIN or IN_STREAM. */
+enum context fragment_open(struct unit *unit, struct node *root, const struct source *source);
 
 /* ---- argument.c: what a directive takes ---- */
 
@@ -457,6 +465,15 @@ struct options {
 /* Judge the words from first on as parameters of node's row and land them, and defaults, in record. False: some
  * were refused; the rest landed. */
 bool argument_options(struct unit *unit, struct node *node, u32 first, void *record, struct options *options);
+
+/* ---- judge.c: what no row can say ---- */
+
+/* What stands at span is right, and spcd does not have it yet: refused, or when checking gathered by name. */
+void later_say(struct unit *unit, struct span span, const char *what, const char *name);
+/* One warning for all of it. */
+void later_finish(struct unit *unit);
+/* Judge every node below root in full; what is wrong is reported. */
+void judge_run(struct unit *unit, struct node *root);
 
 /* ---- scope.c: what holds where ---- */
 

@@ -56,7 +56,15 @@ struct unit {
     struct map variables; /* declared by map, geo, set ..., lower case */
     struct map maybe;     /* names of blocks of unknown kind, lower case: perhaps upstreams */
     bool noted[DIRECTIVE_COUNT];
+    bool fragment;        /* fragment.c: the file is the inside of some block, and the rest is elsewhere */
+    enum context context; /* what --context says, 0: nothing */
+    enum context wrapped; /* the block that it was put into: IN_SERVER, IN_UPSTREAM or 0 */
     bool partial;         /* what is not here may be elsewhere: a fragment, or an include that reads nothing */
+
+    /* judge.c */
+    struct judge *judge;
+    struct vector later; /* of const char *: what spcd does not have yet */
+    struct span later_span;
 
     /* lint_target.c */
     struct target target;

@@ -92,9 +92,10 @@ static void
 add_peers(struct unit *unit, struct node *block, bool backups, struct vector *peers)
 {
     for (struct node *node = block->first; node != NULL; node = node->next) {
+        if (node->row != &directives[DIRECTIVE_upstream_server] || node->broken)
+            continue;
         struct blob_peer *record = (struct blob_peer *)peers->item + node->index;
-        if (node->row == &directives[DIRECTIVE_upstream_server] && !node->broken &&
-            ((record->flags & PEER_BACKUP) != 0) == backups)
+        if (((record->flags & PEER_BACKUP) != 0) == backups)
             image_add(unit, SECTION_peer, record, node->word[0].span);
     }
 }
@@ -149,7 +150,7 @@ upstream_compile(struct unit *unit, struct node *block)
     u32 count = read_peers(unit, block, &peers, &backup_count);
     struct blob_upstream record = {.name = image_text(unit, word->text, word->size)};
     record.peer = image_count(unit, SECTION_peer);
-    if (count == 0 && !unit->broken)
+    if (count == 0 && !unit->broken && unit->wrapped != IN_UPSTREAM)
         diag(unit, no_servers, word->span, show(unit, word->text, word->size));
     if (backup_count > 0 && backup_count == count)
         diag(unit, only_backups, word->span, show(unit, word->text, word->size));
@@ -167,8 +168,8 @@ say_no_group(struct unit *unit, const struct word *word)
     struct nearest nearest = {.word = word->text};
     const struct declaration *declaration = unit->declarations.item;
     const char *key = lower_case(unit, word->text);
-    if (map_find(&unit->maybe, key, strlen(key)) != 0)
-        return; /* its block was reported */
+    if (map_find(&unit->maybe, key, strlen(key)) != 0 || (unit->fragment && unit->checking))
+        return; /* its block was reported, or is elsewhere */
     for (u32 i = 0; i < unit->declarations.count; i++)
         nearest_try(&nearest, declaration[i].name);
     diag(unit, unknown_upstream, word->span, show(unit, word->text, word->size));
@@ -208,7 +209,8 @@ upstream_find(struct unit *unit, struct node *pass)
         return group->record;
     if (expr_is_dynamic(word)) {
         const char *text = show(unit, word->text, word->size);
-        diag(unit, not_yet, word->span, arena_print(&unit->arena, "the variable in %s", text));
+        later_say(unit, word->span, arena_print(&unit->arena, "the variable in %s", text),
+                  "variables in proxy_pass");
         return 0;
     }
     if (say_bad(unit, word, value_address(word->text, false, &address), &address))

@@ -1,0 +1,243 @@
+/*
+ * geo {}: networks or, after "ranges", ranges of IPv4 addresses. Each entry is read as nginx does; entries that say
+ * the same twice, or overlap, are found by sorting all of them once.
+ */
+#include "judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct range {
+    enum family family;
+    ip16 low, high;
+    u32 order;
+    bool deletes; /* those before it */
+    const struct node *entry;
+};
+
+struct geo {
+    struct unit *unit;
+    struct vector ranges; /* of struct range */
+    const struct node *fallback;
+    bool by_range;
+};
+
+/* ---- reading ---- */
+
+static ip16
+last_of(const struct network *network)
+{
+    ip16 high = network->ip;
+    u32 size = network->family == FAMILY_IPV6 ? 16 : 4;
+    for (u32 i = 0; i < size; i++) {
+        u32 kept = network->bits >= 8 * (i + 1) ? 8 : network->bits <= 8 * i ? 0 : network->bits - 8 * i;
+        high.byte[i] |= (u8)(0xff >> kept);
+    }
+    return high;
+}
+
+static void
+say_bad_network(struct unit *unit, const struct word *word, enum reading reading)
+{
+    const char *slash = strchr(word->text, '/'), *dash = strchr(word->text, '-');
+    if (reading == READ_TOO_LARGE) {
+        u32 start = (u32)(slash - word->text);
+        diag(unit, bad_prefix, word_part(word, start, word->size), judge_show(unit, word),
+             strchr(word->text, ':') != NULL ? 128 : 32);
+        return;
+    }
+    diag(unit, bad_network, word->span, judge_show(unit, word));
+    if (dash != NULL)
+        diag_help(unit, "for ranges of addresses, \"ranges;\" must be the first entry");
+}
+
+/* Host bits are told at once; the rest is for judge_overlaps(). */
+static bool
+read_network(struct geo *geo, const struct word *word, struct range *range)
+{
+    struct network network;
+    enum reading reading = value_network(word->text, word->size, &network);
+    if (reading != READ_OK) {
+        say_bad_network(geo->unit, word, reading);
+        return false;
+    }
+    if (network.host_bits)
+        diag(geo->unit, host_bits, word->span, judge_show(geo->unit, word), network.bits);
+    *range = (struct range){.family = network.family, .low = network.ip, .high = last_of(&network)};
+    return true;
+}
+
+static bool
+read_range(struct geo *geo, const struct word *word, struct range *range)
+{
+    const char *dash = strchr(word->text, '-'), *end = word->text + word->size;
+    enum family family = FAMILY_IPV4, other = FAMILY_IPV4;
+    *range = (struct range){.family = FAMILY_IPV4};
+    bool good = dash != NULL && value_ip(word->text, (size_t)(dash - word->text), &family, &range->low) == READ_OK &&
+                value_ip(dash + 1, (size_t)(end - dash - 1), &other, &range->high) == READ_OK &&
+                family == FAMILY_IPV4 && other == FAMILY_IPV4;
+    if (!good) {
+        diag(geo->unit, bad_range, word->span, judge_show(geo->unit, word));
+        if (strchr(word->text, '/') != NULL)
+            diag_help(geo->unit, "networks like this one are written in a geo without \"ranges;\"");
+    } else if (memcmp(&range->low, &range->high, sizeof range->low) > 0) {
+        diag(geo->unit, backward_range, word->span, judge_show(geo->unit, word));
+        good = false;
+    }
+    return good;
+}
+
+static bool
+read_word(struct geo *geo, const struct word *word, struct range *range)
+{
+    return geo->by_range ? read_range(geo, word, range) : read_network(geo, word, range);
+}
+
+/* ---- entries ---- */
+
+static int
+by_address(const void *one, const void *other)
+{
+    const struct range *a = one, *b = other;
+    if (a->family != b->family)
+        return a->family < b->family ? -1 : 1;
+    int low = memcmp(&a->low, &b->low, sizeof a->low);
+    if (low != 0)
+        return low;
+    int high = memcmp(&b->high, &a->high, sizeof a->high); /* the larger one first: it is around the other */
+    return high != 0 ? high : a->order < b->order ? -1 : 1;
+}
+
+static void
+add_entry(struct geo *geo, const struct node *entry)
+{
+    struct range range;
+    bool deletes = strcmp(entry->word[0].text, "delete") == 0;
+    const struct word *word = &entry->word[deletes];
+    if (!deletes && entry->word[1].size > 0 && strchr(entry->word[1].text, '$') != NULL)
+        diag(geo->unit, literal_variable, entry->word[1].span, "geo", judge_show(geo->unit, &entry->word[1]));
+    if (!deletes && strcmp(word->text, "default") == 0) {
+        if (geo->fallback != NULL) {
+            diag(geo->unit, network_again, word->span, "\"default\"");
+            diag_note(geo->unit, geo->fallback->word[0].span, "it stands here first");
+        }
+        geo->fallback = entry;
+        return;
+    }
+    if (!read_word(geo, word, &range))
+        return;
+    range.entry = entry;
+    range.deletes = deletes;
+    range.order = geo->ranges.count;
+    *(struct range *)vector_add(&geo->unit->arena, &geo->ranges, sizeof range) = range;
+}
+
+static void
+read_parameter(struct geo *geo, const struct node *entry)
+{
+    const struct word *word = &entry->word[0];
+    if (strcmp(word->text, "volatile") == 0)
+        return;
+    if (strcmp(word->text, "ranges") != 0) {
+        diag(geo->unit, entry_words, word->span, 1, "", "NETWORK VALUE;");
+        return;
+    }
+    if (geo->ranges.count > 0 || (geo->fallback != NULL && !geo->by_range))
+        diag(geo->unit, late_ranges, word->span);
+    geo->by_range = true;
+}
+
+/* ---- what overlaps ---- */
+
+static bool
+is_equal(const struct range *one, const struct range *other)
+{
+    return one->family == other->family && memcmp(&one->low, &other->low, sizeof one->low) == 0 &&
+           memcmp(&one->high, &other->high, sizeof one->high) == 0;
+}
+
+/* Of sorted ranges, take those out that are deleted, and the deletions. How many are left. */
+static u32
+apply_deletions(struct unit *unit, struct range *range, u32 count)
+{
+    u32 kept = 0;
+    for (u32 i = 0; i < count; i++) {
+        if (!range[i].deletes) {
+            range[kept++] = range[i];
+            continue;
+        }
+        const struct word *word = &range[i].entry->word[1];
+        u32 before = kept;
+        while (kept > 0 && is_equal(&range[kept - 1], &range[i]))
+            kept--;
+        if (kept == before)
+            diag(unit, nothing_deleted, word->span, judge_show(unit, word));
+    }
+    return kept;
+}
+
+static bool
+same_value(const struct node *one, const struct node *other)
+{
+    return strcmp(one->word[1].text, other->word[1].text) == 0;
+}
+
+static void
+say_pair(struct unit *unit, const struct range *range, const struct range *around)
+{
+    const struct word *word = &range->entry->word[0];
+    bool equal = is_equal(range, around);
+    bool partly = memcmp(&range->high, &around->high, sizeof range->high) > 0;
+    if (equal)
+        diag(unit, network_again, word->span, judge_show(unit, word));
+    else if (partly)
+        diag(unit, range_overlap, word->span, judge_show(unit, word));
+    else if (same_value(range->entry, around->entry))
+        diag(unit, network_nested, word->span, judge_show(unit, word));
+    else
+        return;
+    const char *same = same_value(range->entry, around->entry) ? "the same value" : "another value";
+    diag_note(unit, around->entry->word[0].span, partly ? "this one" : "with %s here", same);
+}
+
+/* The sorted ranges, each with the innermost one that is open where it begins. */
+static void
+judge_overlaps(struct geo *geo)
+{
+    struct range *range = geo->ranges.item;
+    u32 depth = 0;
+    if (geo->ranges.count == 0)
+        return;
+    qsort(range, geo->ranges.count, sizeof *range, by_address);
+    u32 count = apply_deletions(geo->unit, range, geo->ranges.count);
+    u32 *open = arena_take(&geo->unit->arena, geo->ranges.count * sizeof *open);
+    for (u32 i = 0; i < count; i++) {
+        while (depth > 0 && (range[open[depth - 1]].family != range[i].family ||
+                             memcmp(&range[open[depth - 1]].high, &range[i].low, sizeof range->low) < 0))
+            depth--;
+        if (depth > 0)
+            say_pair(geo->unit, &range[i], &range[open[depth - 1]]);
+        open[depth++] = i;
+    }
+}
+
+void
+judge_geo(struct unit *unit, struct node *node)
+{
+    struct geo geo = {.unit = unit};
+    size_t size = 1;
+    if (node->word_count > 2)
+        variable_whole(&node->word[1], &size);
+    if (size == 0)
+        diag(unit, bad_variable, node->word[1].span, judge_show(unit, &node->word[1]));
+    variable_declare(unit, node, node->word_count - 1, VARIABLE_TABLE);
+    for (struct node *entry = node->first; entry != NULL; entry = entry->next) {
+        if (!judge_entry(unit, entry, 1, 2, "NETWORK VALUE;"))
+            continue;
+        if (entry->word_count == 1)
+            read_parameter(&geo, entry);
+        else
+            add_entry(&geo, entry);
+    }
+    judge_overlaps(&geo);
+}
