@@ -189,13 +189,14 @@ void silence_end(struct unit *unit, char what, u32 position);
 /* Mark the findings that are silenced; report silences that are wrong or in vain. */
 void silence_apply(struct unit *unit);
 
-/* ---- define.c: -D NAME=VALUE ---- */
+/* ---- define.c: -D NAME[:TYPE]=VALUE ---- */
 
 struct define {
     const char *name, *value;
+    enum define_type type;
 };
 
-/* Take NAME=VALUE. NULL, or what is wrong with it. */
+/* Take NAME=VALUE or NAME:TYPE=VALUE. NULL, or what is wrong with it. */
 const char *define_add(struct unit *unit, const char *text);
 /* Put the values of defined names in place of $NAME and ${NAME}; text and size change if there were any. */
 void define_apply(struct unit *unit, const char **text, u32 *size);
