@@ -41,7 +41,7 @@ struct judge_server {
     const struct node *node;
     const struct node *pass;  /* its proxy_pass, NULL for none */
     const struct node *names; /* its server_name */
-    bool udp, preread, certified, resolves;
+    bool udp, tls, preread, certified, resolves; /* tls: a listen of it has ssl */
     const struct judge_server *visited; /* judge_route.c */
 };
 

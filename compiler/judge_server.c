@@ -5,6 +5,7 @@
  */
 #include "judge.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 /* A server at a socket. */
@@ -17,7 +18,7 @@ struct member {
 struct judge_socket {
     struct vector members; /* of struct member */
     bool udp;
-    const char *text;      /* as the first listen has it */
+    const char *text;      /* its address */
 };
 
 /* ---- listen ---- */
@@ -122,6 +123,18 @@ key_of(struct unit *unit, const struct address *address, u32 port, bool udp, siz
     return memcpy(arena_take(&unit->arena, sizeof key), &key, sizeof key);
 }
 
+static const char *
+print(struct unit *unit, const struct address *address, u32 port)
+{
+    char ip[INET6_ADDRSTRLEN];
+    if (address->family == FAMILY_UNIX)
+        return show(unit, address->path - strlen("unix:"), strlen(address->path) + strlen("unix:"));
+    if (address->wildcard && address->family == FAMILY_IPV4)
+        return arena_print(&unit->arena, "port %u", port);
+    inet_ntop(address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip.byte, ip, sizeof ip);
+    return arena_print(&unit->arena, address->family == FAMILY_IPV6 ? "[%s]:%u" : "%s:%u", ip, port);
+}
+
 static struct judge_socket *
 socket_at(const struct unit *unit, u32 index)
 {
@@ -137,9 +150,7 @@ join(struct unit *unit, const struct address *address, u32 port, const struct me
     u32 *slot = map_at(&unit->arena, &unit->judge->socket_of, key, size);
     if (*slot == 0) {
         struct judge_socket *socket = vector_add(&unit->arena, &unit->judge->sockets, sizeof *socket);
-        const struct word *word = &member->listen->word[1];
-        const char *text = address->port == address->last_port ? word->text : arena_print(&unit->arena, "port %u", port);
-        *socket = (struct judge_socket){.udp = udp, .text = text};
+        *socket = (struct judge_socket){.udp = udp, .text = print(unit, address, port)};
         *slot = unit->judge->sockets.count;
     }
     struct judge_socket *socket = socket_at(unit, *slot - 1);
@@ -171,6 +182,7 @@ collect(struct unit *unit, struct judge_server *server, const struct node *liste
         member.options |= row->of == DIRECTIVE_listen && row->own_socket && has(listen, row->name);
     if (!read_listen(listen, &address))
         return;
+    server->tls |= member.ssl;
     for (u32 port = address.port; port <= address.last_port; port++)
         join(unit, &address, port, &member);
 }
@@ -244,7 +256,7 @@ judge_agreement(struct unit *unit, const struct judge_socket *socket)
     for (u32 i = 0; i < socket->members.count; i++) {
         const struct member *one = &member[i];
         struct span span = judge_span(one->listen);
-        const char *text = show(unit, socket->text, strlen(socket->text));
+        const char *text = socket->text;
         if (one->fallback && fallback != NULL) {
             diag(unit, two_defaults, span, text);
             diag_note(unit, judge_span(fallback->listen), "the first one");
@@ -282,7 +294,7 @@ see(struct unit *unit, struct map *names, struct vector *seen, const struct seen
         return;
     }
     const struct seen *first = (struct seen *)seen->item + *slot - 1;
-    const char *text = show(unit, socket->text, strlen(socket->text));
+    const char *text = socket->text;
     bool same = first->member == one->member;
     if (one->word != NULL) {
         diag(unit, duplicate_server, one->word->span, judge_show(unit, one->word), text);
@@ -329,8 +341,8 @@ judge_reach(struct unit *unit, const struct judge_socket *socket)
         if (server->names == NULL)
             continue;
         if (socket->members.count > 1)
-            diag(unit, unseen_name, server->names->word[0].span, show(unit, socket->text, strlen(socket->text)));
-        else
+            diag(unit, unseen_name, server->names->word[0].span, socket->text);
+        else if (!server->tls)
             diag(unit, useless_name, server->names->word[0].span);
     }
 }
@@ -347,7 +359,7 @@ judge_certificate(struct unit *unit, const struct judge_socket *socket)
     }
     if (!ssl || first->server->certified || judge_is_lenient(unit))
         return;
-    diag(unit, no_certificate, judge_span(first->listen), show(unit, socket->text, strlen(socket->text)));
+    diag(unit, no_certificate, judge_span(first->listen), socket->text);
 }
 
 void
