@@ -211,6 +211,9 @@ judge_preread(struct unit *unit, const struct node *server)
     static const enum directive_id rows[] = {DIRECTIVE_proxy_pass, DIRECTIVE_return_, DIRECTIVE_set,
                                              DIRECTIVE_proxy_ssl_name, DIRECTIVE_pass};
     for (const struct node *node = server->first; node != NULL; node = node->next)
+        if (node->row == NULL)
+            return; /* it may have been meant to turn preread on */
+    for (const struct node *node = server->first; node != NULL; node = node->next)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             if (node->row != &directives[rows[i]] || node->broken)
                 continue;

@@ -3,13 +3,12 @@
 
     tests/corpus/run.py [-v]
 
-accept/   nginx takes these: each must compile, or be refused only for words that spcc knows and does not support yet
-reject/   nginx refuses these, and so must spcc
+accept/   nginx takes these: spcc check must find no error in them
+reject/   nginx refuses these: spcc check must find the errors of refused.tsv, in these places and no others. Files that
+          ask for nginx Plus or for another module (class M) are refused for those words alone, or for none.
 
-Prints what was refused and why, for people to read; with -v the whole messages. Exit status 1 if a file of accept/
-has any other error or one of reject/ has none. A checkout without the corpus skips it.
+With -v prints all that spcc says, for people to read. A checkout without the corpus skips it.
 """
-import collections
 import glob
 import os
 import re
@@ -17,19 +16,20 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 CORPUS = os.path.join(os.path.dirname(ROOT), "shared", "corpus")
 SPCC = os.environ.get("SPCC") or os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"), "spcc")
-NOT_YET = "SP120"
-ERROR = re.compile(r"^(?P<place>.*?:\d+:\d+|spcc): error: (?P<says>.*) \[(?P<code>SP\d+) [a-z-]+\]$", re.MULTILINE)
+ERROR = re.compile(r"^(?:.*?:(?P<place>\d+:\d+)|spcc): error: .* \[(?P<code>SP\d+) [a-z-]+\]$", re.MULTILINE)
 
 
 def check(path, include):
+    """Exit status, what was said, and the errors as "LINE:COLUMN CODE"."""
     done = subprocess.run(
         [SPCC, "check", "-I", include, path], capture_output=True, encoding="utf-8", errors="backslashreplace",
         env={**os.environ, "NO_COLOR": "1"}, timeout=60, check=False,
     )
-    return done.returncode, done.stderr, [match.groupdict() for match in ERROR.finditer(done.stderr)]
+    return done.returncode, done.stderr, [f"{m['place']} {m['code']}" for m in ERROR.finditer(done.stderr)]
 
 
 def neutral_includes(folder):
@@ -40,48 +40,25 @@ def neutral_includes(folder):
             pass
 
 
-def show(path, errors):
-    for error in errors:
-        place = error["place"].replace(os.path.dirname(path) + "/", "")
-        print(f"    {place}: {error['says']}")
+def expectations():
+    """The errors of each file of reject/, by its number."""
+    expected = {}
+    with open(HERE + "/refused.tsv", encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith("#"):
+                number, _, errors = line.rstrip("\n").split("\t")
+                expected[number] = [error for error in errors.split(", ") if error]
+    return expected
 
 
-def run_accept(paths, include, verbose):
-    """How many compile, how many wait for words, which are wrong."""
-    clean, waiting, wrong, words = 0, 0, [], collections.Counter()
-    for path in paths:
-        status, text, errors = check(path, include)
-        others = [error for error in errors if error["code"] != NOT_YET]
-        if status not in (0, 1) or others or (status == 1) != bool(errors):
-            wrong.append(path)
-            print(f"WRONG accept/{os.path.basename(path)}: exit {status}")
-            show(path, others)
-        elif errors:
-            waiting += 1
-            words.update({re.sub(r'=[^"]*"', '="', error["says"].split(" is known")[0]) for error in errors})
-        else:
-            clean += 1
-        if verbose:
-            print(text)
-    print("not supported yet, by the number of files that use it:")
-    for word, count in words.most_common():
-        print(f"    {count:3} {word}")
-    return clean, waiting, wrong
-
-
-def run_reject(paths, include, verbose):
-    wrong = []
-    for path in paths:
-        status, text, errors = check(path, include)
-        print(f"reject/{os.path.basename(path)}")
-        others = [error for error in errors if error["code"] != NOT_YET]
-        show(path, others or errors)
-        if status != 1:
-            wrong.append(path)
-            print(f"WRONG: exit {status}")
-        if verbose:
-            print(text)
-    return wrong
+def judge(path, include, expected, verbose):
+    """True if spcc said what it should."""
+    status, text, errors = check(path, include)
+    good = errors == expected and status == (1 if expected else 0)
+    if verbose or not good:
+        name = os.path.relpath(path, CORPUS)
+        print(f"{'' if good else 'WRONG '}{name}: exit {status}, expected {', '.join(expected) or 'no error'}\n{text}")
+    return good
 
 
 def main():
@@ -90,13 +67,13 @@ def main():
     if not accept:
         print("there is no ../shared/corpus\n0 passed, 0 failed, 1 skipped")
         return 0
+    expected = expectations()
     with tempfile.TemporaryDirectory(prefix="spc-") as include:
         neutral_includes(include)
-        clean, waiting, wrong = run_accept(accept, include, verbose)
-        wrong += run_reject(reject, include, verbose)
-    print(f"{clean} compile, {waiting} wait for words not supported yet, {len(reject)} refused as by nginx")
-    print(f"{len(accept) + len(reject) - len(wrong)} passed, {len(wrong)} failed")
-    return 1 if wrong else 0
+        results = [judge(path, include, [], verbose) for path in accept]
+        results += [judge(path, include, expected[os.path.basename(path)[:3]], verbose) for path in reject]
+    print(f"{results.count(True)} passed, {results.count(False)} failed")
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
