@@ -324,7 +324,8 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
     size_t id = (size_t)(row - parameters);
     if (row->support == SUPPORT_LATER) {
         later_say(unit, word->span, arena_print(&unit->arena, "%s of %s", shown(unit, word), node->row->name),
-                  arena_print(&unit->arena, "%s of %s", row->name, node->row->name));
+                  arena_print(&unit->arena, "\"%.*s\" of %s", (int)strcspn(row->name, "="), row->name,
+                              node->row->name));
         if (!unit->checking) {
             options->word[id] = word;
             return false;

@@ -46,9 +46,12 @@ void
 judge_bind(struct unit *unit, struct node *node)
 {
     struct address address;
+    enum family family;
+    ip16 ip;
     const struct word *word = &node->word[1];
-    if (expr_is_dynamic(word) || strcmp(word->text, "off") == 0)
-        return;
+    if (expr_is_dynamic(word) || strcmp(word->text, "off") == 0 ||
+        value_ip(word->text, word->size, &family, &ip) == READ_OK)
+        return; /* IPv6 alone needs no brackets */
     enum address_problem problem = value_address(word->text, false, &address);
     if (problem != ADDRESS_OK || (address.family != FAMILY_IPV4 && address.family != FAMILY_IPV6))
         diag(unit, bad_bind, word->span, judge_show(unit, word));

@@ -36,7 +36,7 @@ static const char *const tlv_names[] = {
 enum { TLV_NAMES = sizeof tlv_names / sizeof *tlv_names };
 
 struct use {
-    const char *name; /* lower case */
+    const char *name, *text; /* in lower case, and as it is written */
     struct span span;
     const struct node *server; /* NULL: it stands outside of one */
 };
@@ -188,9 +188,9 @@ use_at(struct unit *unit, const struct word *word, u32 dollar, const char *name,
     }
     if (!braces && *name >= '1' && *name <= '9')
         return; /* a capture */
-    const char *lower = lower_case(unit, arena_text(&unit->arena, name, size));
+    const char *text = arena_text(&unit->arena, name, size);
     *(struct use *)vector_add(&unit->arena, &unit->judge->variable_uses, sizeof(struct use)) =
-        (struct use){lower, word_part(word, dollar, stop + braces), unit->judge->server};
+        (struct use){lower_case(unit, text), text, word_part(word, dollar, stop + braces), unit->judge->server};
 }
 
 void
@@ -220,10 +220,10 @@ say_unknown(struct unit *unit, const struct use *use)
     const struct define *define = unit->defines.item;
     for (u32 i = 0; i < FOREIGNERS; i++)
         if (strcmp(foreigners[i].name, use->name) == 0) {
-            diag(unit, foreign_variable, use->span, show(unit, use->name, strlen(use->name)), foreigners[i].whose);
+            diag(unit, foreign_variable, use->span, show(unit, use->text, strlen(use->text)), foreigners[i].whose);
             return;
         }
-    diag(unit, unknown_variable, use->span, show(unit, use->name, strlen(use->name)));
+    diag(unit, unknown_variable, use->span, show(unit, use->text, strlen(use->text)));
     for (u32 i = 0; i < unit->judge->variables.count; i++)
         nearest_try(&nearest, variable[i]->name);
     for (u32 i = 0; i < BUILTINS; i++)
@@ -233,7 +233,7 @@ say_unknown(struct unit *unit, const struct use *use)
     if (nearest.best != NULL)
         diag_help(unit, "did you mean $%s?", nearest.best);
     else
-        diag_help(unit, "a constant is defined with -D %s=VALUE", use->name);
+        diag_help(unit, "a constant is defined with -D %s=VALUE", use->text);
 }
 
 /* proxy_protocol_tlv_x: one of the known names, "ssl_" and another one included, or 0x and digits. */
@@ -276,7 +276,7 @@ check_use(struct unit *unit, const struct use *use)
         if (!declared && !is_builtin(use->name) && !judge_is_lenient(unit))
             say_unknown(unit, use);
     } else if (variable->kind == VARIABLE_SET && use->server != NULL && !is_set_in(use->server, use->name)) {
-        diag(unit, never_set, use->span, show(unit, use->name, strlen(use->name)));
+        diag(unit, never_set, use->span, show(unit, use->text, strlen(use->text)));
         diag_note(unit, variable->span, "another server sets it here");
     }
 }
