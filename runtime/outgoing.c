@@ -54,26 +54,31 @@ parse(char *text, union address *address)
     return 0;
 }
 
-/* The address to bind to; 0 if there is none. What a variable gives and is none is logged and not obeyed, as in
- * nginx. */
+/* The address to bind to; 0 if there is none. What a variable gives and is none is not obeyed, as in nginx; text
+ * then says what it is. */
 static socklen_t
-bind_address(const struct session *s, const struct blob_proxy *proxy, union address *address)
+bind_address(const struct session *s, const struct blob_proxy *proxy, union address *address, char text[ADDRESS_TEXT])
 {
+    text[0] = '\0';
     const struct blob *blob = s->shard->blob;
     if (proxy->bind)
         return address_from_blob(blob, &blob->address[proxy->bind], address);
     if (!proxy->bind_value)
         return 0;
-    char text[ADDRESS_TEXT], parsed[ADDRESS_TEXT];
-    size_t size = expr_run(s, &blob->expr[proxy->bind_value], (u8 *)text, sizeof text - 1);
-    if (size == 0 || size >= sizeof text)
-        return 0;
-    text[size] = '\0';
-    memcpy(parsed, text, size + 1);
-    socklen_t length = parse(parsed, address);
-    if (!length)
+    char parsed[ADDRESS_TEXT];
+    size_t size = expr_run(s, &blob->expr[proxy->bind_value], (u8 *)text, ADDRESS_TEXT - 1);
+    text[size < ADDRESS_TEXT ? size : 0] = '\0';
+    memcpy(parsed, text, strlen(text) + 1);
+    return parse(parsed, address);
+}
+
+void
+outgoing_check(const struct session *s)
+{
+    char text[ADDRESS_TEXT];
+    union address address;
+    if (session_proxy(s)->bind_value && !bind_address(s, session_proxy(s), &address, text) && text[0])
         session_log(s, LEVEL_ERROR, 0, "invalid local address \"%s\"", text);
-    return length;
 }
 
 static bool
@@ -87,7 +92,7 @@ bind_socket(const struct session *s, const struct blob_proxy *proxy, int fd)
 {
     union address address;
     char text[ADDRESS_TEXT];
-    socklen_t size = bind_address(s, proxy, &address);
+    socklen_t size = bind_address(s, proxy, &address, text);
     if (!size)
         return true;
     if (proxy->flags & PROXY_TRANSPARENT && !set_transparent(fd, address.any.sa_family)) {
@@ -100,7 +105,7 @@ bind_socket(const struct session *s, const struct blob_proxy *proxy, int fd)
         set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (bind(fd, &address.any, size) == 0)
         return true;
-    address_print(&address.any, true, text);
+    address_print(&address.any, address_port(&address.any) != 0, text);
     session_log(s, LEVEL_CRIT, errno, "bind(%s) failed", text);
     return false;
 }

@@ -215,6 +215,7 @@ proxy_start(struct session *s)
     if (proxy->next_tries && s->tries > proxy->next_tries)
         s->tries = proxy->next_tries;
     s->started = ev_now(s->shard->worker->loop);
+    outgoing_check(s);
     if (attempt(s) == ATTEMPT_FAILED)
         next_upstream(s);
 }

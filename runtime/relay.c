@@ -222,14 +222,16 @@ void
 relay_start(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
+    u64 upload_rate = rate_of(s, proxy->upload_rate, proxy->upload_rate_value);
+    u64 download_rate = rate_of(s, proxy->download_rate, proxy->download_rate_value);
     s->phase = PHASE_RELAY;
     s->action = "proxying connection";
     side_open(s, &s->client, s->client.io.fd, on_event);
     ev_set_cb(&s->upstream.io, on_event);
     if (proxy->flags & PROXY_PROTOCOL && !send_preamble(s))
         return;
-    rate_open(s, &s->client, rate_of(s, proxy->upload_rate, proxy->upload_rate_value), on_rate);
-    rate_open(s, &s->upstream, rate_of(s, proxy->download_rate, proxy->download_rate_value), on_rate);
+    rate_open(s, &s->client, upload_rate, on_rate);
+    rate_open(s, &s->upstream, download_rate, on_rate);
     double now = ev_now(s->shard->worker->loop);
     s->client.active = s->upstream.active = now;
     session_timer(s, (double)proxy->timeout_ms / 1000);

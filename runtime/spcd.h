@@ -514,6 +514,9 @@ struct side *rate_side(struct session *session, const ev_timer *timer);
 
 /* ---- outgoing.c: the socket towards an upstream ---- */
 
+/* Log, once for a session, that its proxy_bind gives no address, if that is so. */
+void outgoing_check(const struct session *session);
+
 /* A socket of this family with the options and the local address that proxy asks for. -1: it was logged. */
 int outgoing_open(const struct session *session, const struct blob_proxy *proxy, int family);
 

@@ -70,6 +70,8 @@ class Play:
         if name == "dir":
             return self.folder
         address = self.addresses.get(name)
+        if port and name in self.wire.connections:
+            return str(self.wire.connections[name].sock.getsockname()[1])
         if not address:
             raise Failure(f"{found[0]} is not declared")
         return str(address.port) if port or address.host == "0.0.0.0" else address.text

@@ -38,7 +38,8 @@ Settings
     set lines unordered                                 log lines without session numbers, sorted
     mask REGEX                                          what matches in a log line is shown as ~
 
-Addresses: @NAME is the address, @NAME.port its port, @dir the scenario's own folder, in configurations and in texts
+Addresses: @NAME is the address, @NAME.port its port, @dir the scenario's own folder, in configurations and in texts;
+@C.port is the port that the client C connected from, in texts
     listen NAME [ipv6|unix|any|ports N]                 any: the port alone, all addresses; ports N: a range, NAME.0 ...
     origin NAME [ipv6|unix|any] [off|full] [says TEXT]  off: nobody listens; full: never accepts, backlog full;
                                                         says: takes everyone by itself, sends TEXT and closes
