@@ -9,7 +9,7 @@ CC = gcc
 PREFIX ?= /usr/local
 BUILD ?= build$(if $(SAN),-san)
 
-DEPS := gcc libc6-dev flex bison libev-dev libxxhash-dev libpcre2-dev
+DEPS := gcc libc6-dev flex bison libev-dev libxxhash-dev libpcre2-dev android-libboringssl-dev
 CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc openssl procps
 BENCH_DEPS := haproxy strace valgrind
 
@@ -21,6 +21,13 @@ ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-f
 ALL_LDFLAGS += -fsanitize=address,undefined
 endif
 
+# Debian's BoringSSL, unless one that was built elsewhere is named: BORINGSSL=DIR with include/ and its libraries.
+ANDROID := /usr/lib/$(shell gcc -print-multiarch)/android
+TLS_CFLAGS = $(if $(BORINGSSL),-I$(BORINGSSL)/include,-I/usr/include/android)
+TLS_LIBS = $(if $(BORINGSSL),-L$(BORINGSSL) -lcrypto -lstdc++,-L$(ANDROID) -Wl$(comma)-rpath$(comma)$(ANDROID) -lcrypto)
+comma := ,
+$(BUILD)/compiler/tls.o: ALL_CFLAGS += $(TLS_CFLAGS)
+
 SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c) \
              $(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o
 SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c)
@@ -29,7 +36,7 @@ UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 all: $(BUILD)/spcc $(BUILD)/spcd
 
 $(BUILD)/spcc: $(SPCC_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
 
 $(BUILD)/spcd: $(SPCD_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -Wl,-Bdynamic -pthread
@@ -54,7 +61,7 @@ $(BUILD)/grammar/parser.h: $(BUILD)/grammar/parser.c ;
 # Unit tables link against everything but main().
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) -lpcre2-8
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) -lpcre2-8 $(TLS_LIBS)
 
 units: $(UNITS)
 

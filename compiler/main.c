@@ -64,6 +64,7 @@ open_unit(struct unit *unit, const struct settings *settings)
     unit->choice = settings->choice;
     unit->no_origin = settings->no_origin;
     unit->outside.files = is_given(settings, OPTION_check_files);
+    unit->outside.certificates = is_given(settings, OPTION_check_certs);
     unit->outside.names = is_given(settings, OPTION_check_dns);
     for (u32 i = 0; i < settings->define_count; i++) {
         const char *wrong = define_add(unit, settings->define[i]);
@@ -319,6 +320,7 @@ take_option(enum option_id option, struct settings *settings)
         settings->target = optarg;
         break;
     case OPTION_check_files: /* given says it all */
+    case OPTION_check_certs:
     case OPTION_check_dns:
     case OPTION_print_inputs:
     case OPTION_MD:

@@ -39,8 +39,17 @@ outside_may_find(const struct unit *unit, enum diagnostic id)
 {
     switch (id) {
     case DIAG_missing_file:
+        return unit->outside.files || unit->outside.certificates;
     case DIAG_open_secret:
         return unit->outside.files;
+    case DIAG_certificate_unread:
+    case DIAG_certificate_over:
+    case DIAG_certificate_early:
+    case DIAG_key_unread:
+    case DIAG_key_mismatch:
+    case DIAG_key_locked:
+    case DIAG_name_uncovered:
+        return unit->outside.certificates;
     case DIAG_unresolved_name:
         return unit->outside.names;
     default:
@@ -149,4 +158,6 @@ outside_check(struct unit *unit, const struct node *root)
 {
     if (unit->outside.files || unit->outside.names)
         check_nodes(unit, root->first);
+    if (unit->outside.certificates)
+        certificate_check(unit, root);
 }

@@ -623,6 +623,28 @@ bool outside_may_find(const struct unit *unit, enum diagnostic id);
 /* The file that word names, relative ones beside the main file; NULL: it depends on variables, or is no file. */
 const char *outside_path(struct unit *unit, const struct word *word);
 
+/* ---- certificate.c ---- */
+
+void certificate_check(struct unit *unit, const struct node *root);
+
+/* ---- tls.c: what BoringSSL says of files ---- */
+
+/* The certificates of a PEM file, the one that is shown first; NULL: it is not whole, or has none. */
+struct tls_certificates *tls_open(const char *path);
+void tls_close(struct tls_certificates *certificates);
+u32 tls_count(const struct tls_certificates *certificates);
+
+enum { TLS_DATE_SIZE = 16 };
+enum tls_period { TLS_NOW, TLS_EARLY, TLS_OVER };
+/* Does the certificate hold now? If not, since or until when: the day. */
+enum tls_period tls_period(const struct tls_certificates *certificates, u32 index, char date[TLS_DATE_SIZE]);
+/* Is the first one for the host? */
+bool tls_covers(const struct tls_certificates *certificates, const char *host);
+
+enum tls_key { TLS_KEY_FITS, TLS_KEY_OTHER, TLS_KEY_MALFORMED, TLS_KEY_LOCKED };
+/* Is the key in a file that of the first one? passphrases: one a line, tried in order; NULL: none. */
+enum tls_key tls_key(const struct tls_certificates *certificates, const char *path, const char *passphrases);
+
 /* ---- inputs.c ---- */
 
 /* Print the files that were read, a line each. */
