@@ -57,7 +57,8 @@ is_wildcard(const char *name, size_t size)
     const char *star = strchr(name, '*');
     if (star == NULL)
         return name[0] != '.' || size > 1;
-    bool head = star == name && size > 2 && name[1] == '.', tail = star == name + size - 1 && size > 2 && star[-1] == '.';
+    bool head = star == name && size > 2 && name[1] == '.';
+    bool tail = star == name + size - 1 && size > 2 && star[-1] == '.';
     return (head || tail) && strchr(star + 1, '*') == NULL;
 }
 
@@ -97,7 +98,10 @@ judge_server_name(struct unit *unit, struct node *node)
                  "a wildcard is \"*.\" at its beginning or \".*\" at its end");
             if (strpbrk(word->text, "^$|()[]\\+?") != NULL)
                 diag_help(unit, "a regular expression begins with \"~\"");
-        } else if (word->text[0] == '$' || strchr(word->text, '$') != NULL) {
+        } else if (strpbrk(word->text, "^|()[]\\+?") != NULL) {
+            diag(unit, dead_name, word->span, judge_show(unit, word), "a name has no such characters");
+            diag_help(unit, "a regular expression begins with \"~\": ~%s", word->text);
+        } else if (strchr(word->text, '$') != NULL) {
             diag(unit, dead_name, word->span, judge_show(unit, word), "names have no variables here");
         } else if (why_dead(word) != NULL) {
             diag(unit, dead_name, word->span, judge_show(unit, word), why_dead(word));
@@ -284,7 +288,8 @@ struct seen {
 };
 
 static void
-see(struct unit *unit, struct map *names, struct vector *seen, const struct seen *one, const struct judge_socket *socket)
+see(struct unit *unit, struct map *names, struct vector *seen, const struct seen *one,
+    const struct judge_socket *socket)
 {
     const char *name = one->word != NULL ? lower_case(unit, one->word->text) : "";
     u32 *slot = map_at(&unit->arena, names, name, strlen(name));
@@ -298,7 +303,8 @@ see(struct unit *unit, struct map *names, struct vector *seen, const struct seen
     bool same = first->member == one->member;
     if (one->word != NULL) {
         diag(unit, duplicate_server, one->word->span, judge_show(unit, one->word), text);
-        diag_note(unit, first->word != NULL ? first->word->span : judge_span(first->member->listen), "first taken here");
+        diag_note(unit, first->word != NULL ? first->word->span : judge_span(first->member->listen),
+                  "first taken here");
         if (same)
             diag_help(unit, "one of them is enough");
     } else {
@@ -354,10 +360,10 @@ judge_certificate(struct unit *unit, const struct judge_socket *socket)
     bool ssl = false;
     for (u32 i = 0; i < socket->members.count; i++) {
         ssl |= member[i].ssl;
-        if (member[i].fallback)
+        if (member[i].fallback && !first->fallback)
             first = &member[i];
     }
-    if (!ssl || first->server->certified || judge_is_lenient(unit))
+    if (!ssl || socket->udp || first->server->certified || judge_is_lenient(unit))
         return;
     diag(unit, no_certificate, judge_span(first->listen), socket->text);
 }
