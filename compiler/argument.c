@@ -188,7 +188,10 @@ say_malformed(struct unit *unit, const struct take *take, const char *what, cons
         diag(unit, bad_seconds, span, word);
         break;
     case TAKE_WORD:
-        diag(unit, bad_word, span, word, list_words(unit, take->name, &nearest));
+        if (strchr(take->name, '|') != NULL)
+            diag(unit, bad_word, span, word, list_words(unit, take->name, &nearest));
+        else
+            diag(unit, bad_only_word, span, word, list_words(unit, take->name, &nearest));
         if (nearest.best != NULL)
             diag_help(unit, "did you mean %s?", nearest.best);
         break;

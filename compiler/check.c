@@ -26,6 +26,20 @@ static const struct foreign {
 #include "directives.def"
 };
 
+/* What does here what they do there. */
+static const struct {
+    const char *name, *advice;
+} instead[] = {
+    {"ip_hash", "write: hash $remote_addr consistent;"},
+    {"location", "a stream has no paths: choose by port, or by name with ssl_preread and a map"},
+    {"proxy_set_header", "a stream has no headers: \"proxy_protocol on;\" tells the client's address"},
+    {"real_ip_header", "take it out: the address in the PROXY header is the one that is taken"},
+    {"real_ip_recursive", "take it out: a PROXY header has one address"},
+    {"proxy_read_timeout", "write: proxy_timeout TIME;"},
+    {"proxy_send_timeout", "write: proxy_timeout TIME;"},
+    {"keepalive_timeout", "write: proxy_timeout TIME;"},
+};
+
 /* ---- finding ---- */
 
 void
@@ -92,6 +106,9 @@ say_unknown(struct unit *unit, const struct node *node, u32 context)
     for (const struct foreign *row = foreigners; row < foreigners + sizeof foreigners / sizeof *foreigners; row++)
         if (strcmp(row->name, word->text) == 0) {
             diag(unit, foreign_directive, word->span, shown(unit, word), row->whose);
+            for (size_t i = 0; i < sizeof instead / sizeof *instead; i++)
+                if (strcmp(instead[i].name, row->name) == 0)
+                    diag_help(unit, "%s", instead[i].advice);
             return;
         }
     diag(unit, unknown_directive, word->span, shown(unit, word));

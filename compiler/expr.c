@@ -66,32 +66,17 @@ is_name(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+/* A variable that is not ours: judge_variable.c has reported it if there is none of that name. */
 static void
-say_unknown(struct unit *unit, struct span span, const char *name)
+say_later(struct unit *unit, struct span span, const char *name)
 {
-    const char *shown = show(unit, name, strlen(name));
     bool declared = map_find(&unit->variables, lower_case(unit, name), strlen(name)) != 0;
     bool capture = strspn(name, "0123456789") == strlen(name);
-    if (unit->checking && (declared || capture || unit->fragment))
-        return; /* what declares it is not supported yet, or elsewhere */
-    if (declared || capture || is_later(name)) {
-        later_say(unit, span, arena_print(&unit->arena, "the variable %s", shown),
+    if (unit->checking && (declared || capture))
+        return; /* what declares it was named */
+    if (declared || capture || is_later(name))
+        later_say(unit, span, arena_print(&unit->arena, "the variable %s", show(unit, name, strlen(name))),
                   arena_print(&unit->arena, "$%s", lower_case(unit, name)));
-        return;
-    }
-    diag(unit, unknown_variable, span, shown);
-    struct nearest nearest = {.word = name};
-    for (u32 i = 0; i < OURS; i++)
-        nearest_try(&nearest, ours[i]);
-    for (u32 i = 0; i < LATER_COUNT; i++)
-        nearest_try(&nearest, later[i]);
-    const struct define *define = unit->defines.item;
-    for (u32 i = 0; i < unit->defines.count; i++)
-        nearest_try(&nearest, define[i].name);
-    if (nearest.best != NULL)
-        diag_help(unit, "did you mean $%s?", nearest.best);
-    else
-        diag_help(unit, "a constant is defined with -D %s=VALUE", name);
 }
 
 /* The variable whose "$" is at at; its end. 0: reported. */
@@ -118,7 +103,7 @@ read_variable(struct unit *unit, const struct word *word, u32 at, u32 *end)
     const char *name = arena_text(&unit->arena, word->text + start, stop - start);
     u32 number = find_ours(name);
     if (number == 0)
-        say_unknown(unit, word_part(word, at, *end), name);
+        say_later(unit, word_part(word, at, *end), name);
     return number;
 }
 

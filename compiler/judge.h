@@ -32,7 +32,7 @@ struct symbol {
     struct node *node; /* what declares it first; NULL: a capture */
     struct span span;
     bool preread, preread_known; /* what its value comes from: the ClientHello of ssl_preread */
-    bool visiting;
+    bool visiting, walked;
     struct route *route[2]; /* judge_route.c: as a target, as the host of one */
 };
 
@@ -83,6 +83,9 @@ bool judge_entry(struct unit *unit, struct node *entry, u32 least, u32 most, con
 bool judge_regex(struct unit *unit, const struct word *word, u32 start, bool caseless);
 /* text, a part of word from start on, is a size of at least least bytes. False: reported. */
 bool judge_size(struct unit *unit, const struct word *word, u32 start, u64 least, u64 *size);
+
+/* word is a network with bits behind its prefix: say what it is taken for. */
+void judge_host_bits(struct unit *unit, const struct word *word, const struct network *network);
 
 /* ---- name.c ---- */
 

@@ -3,7 +3,17 @@
  */
 #include "judge.h"
 
+#include <arpa/inet.h>
 #include <string.h>
+
+void
+judge_host_bits(struct unit *unit, const struct word *word, const struct network *network)
+{
+    char ip[INET6_ADDRSTRLEN];
+    inet_ntop(network->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, network->ip.byte, ip, sizeof ip);
+    diag(unit, host_bits, word->span, judge_show(unit, word), network->bits);
+    diag_help(unit, "write %s/%u", ip, network->bits);
+}
 
 /* Report what is wrong with a word that should be a network; others: what else it may be. */
 static void
@@ -15,12 +25,14 @@ judge_network(struct unit *unit, const struct word *word, const char *others)
         diag(unit, bad_client, word->span, judge_show(unit, word), others);
         if (strchr(word->text, '*') != NULL)
             diag_help(unit, "write a network with its prefix length: 10.1.0.0/16");
+        else if (strpbrk(word->text, "ghijklmnopqrstuvwxyz") != NULL)
+            diag_help(unit, "names are not looked up here: write the address");
     } else if (reading == READ_TOO_LARGE) {
         const char *slash = strchr(word->text, '/');
         diag(unit, bad_prefix, word_part(word, (u32)(slash - word->text), word->size), judge_show(unit, word),
              strchr(word->text, ':') != NULL ? 128 : 32);
     } else if (network.host_bits) {
-        diag(unit, host_bits, word->span, judge_show(unit, word), network.bits);
+        judge_host_bits(unit, word, &network);
     }
 }
 

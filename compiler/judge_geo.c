@@ -47,7 +47,9 @@ say_bad_network(struct unit *unit, const struct word *word, enum reading reading
         return;
     }
     diag(unit, bad_network, word->span, judge_show(unit, word));
-    if (dash != NULL)
+    if (strncmp(word->text, "proxy", 5) == 0)
+        diag_help(unit, "proxy and proxy_recursive belong to the geo of http {}: a stream has set_real_ip_from");
+    else if (dash != NULL)
         diag_help(unit, "for ranges of addresses, \"ranges;\" must be the first entry");
 }
 
@@ -62,7 +64,7 @@ read_network(struct geo *geo, const struct word *word, struct range *range)
         return false;
     }
     if (network.host_bits)
-        diag(geo->unit, host_bits, word->span, judge_show(geo->unit, word), network.bits);
+        judge_host_bits(geo->unit, word, &network);
     *range = (struct range){.family = network.family, .low = network.ip, .high = last_of(&network)};
     return true;
 }
@@ -142,9 +144,10 @@ read_parameter(struct geo *geo, const struct node *entry)
         diag(geo->unit, entry_words, word->span, 1, "", "NETWORK VALUE;");
         return;
     }
-    if (geo->ranges.count > 0 || (geo->fallback != NULL && !geo->by_range))
+    if (geo->ranges.count > 0 || geo->fallback != NULL)
         diag(geo->unit, late_ranges, word->span);
-    geo->by_range = true;
+    else
+        geo->by_range = true;
 }
 
 /* ---- what overlaps ---- */

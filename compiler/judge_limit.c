@@ -25,7 +25,7 @@ read_zone(struct unit *unit, const struct word *word, u64 *size)
         return NULL;
     }
     if (!judge_size(unit, word, (u32)(colon + 1 - word->text), ZONE_SIZE_MIN, size))
-        return NULL;
+        *size = ZONE_SIZE_MIN; /* it was reported; the name is there all the same */
     return arena_text(&unit->arena, name, (size_t)(colon - name));
 }
 

@@ -189,9 +189,8 @@ judge_access_log(struct unit *unit, struct node *node)
         return;
     }
     name_use(unit, THING_FORMAT, format->text, format->span);
-    if (!judge_options(unit, node, 3, &options))
-        return;
-    judge_buffer(unit, node, &options);
+    if (judge_options(unit, node, 3, &options))
+        judge_buffer(unit, node, &options);
     const struct word *condition = options.word[PARAMETER_access_log_if];
     if (condition != NULL)
         variable_use_part(unit, condition, (u32)strlen("if="));

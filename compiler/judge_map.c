@@ -120,7 +120,7 @@ add_pattern(struct table *table, const struct node *entry)
         say_dead(table, entry, table->catch_all);
     else if (*slot != 0)
         say_dead(table, entry, entries[*slot - 1]);
-    else if (table->is_name && *pattern != '^' && strpbrk(pattern, "$()|") == NULL && *pattern != '\0')
+    else if (table->is_name && *pattern != '^' && strpbrk(pattern, "$()|") == NULL && !matches_all(pattern))
         diag(table->unit, loose_pattern, word->span, judge_show(table->unit, word));
     if (*slot == 0)
         *slot = table->entries.count;

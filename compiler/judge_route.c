@@ -64,6 +64,10 @@ walk_constant(struct walk *walk, const struct word *word)
         nearest_try(&nearest, group[i]->word[1].text);
     if (nearest.best != NULL)
         diag_help(unit, "did you mean %s?", nearest.best);
+    else if (problem == ADDRESS_URL)
+        diag_help(unit, "a stream proxy passes bytes and knows no URLs: write host:port");
+    else if (problem == ADDRESS_OK && address.family != FAMILY_NONE)
+        diag_help(unit, "write %s:PORT", word->text);
     else
         diag_help(unit, "write an address with its port, or add: upstream %s { server host:port; }", word->text);
 }

@@ -23,8 +23,8 @@ add_share(struct unit *unit, struct shares *shares, const struct node *entry)
     if (strchr(entry->word[1].text, '$') != NULL)
         diag(unit, literal_variable, entry->word[1].span, "split_clients", judge_show(unit, &entry->word[1]));
     if (shares->rest != NULL) {
-        diag(unit, dead_key, word->span, judge_show(unit, word));
-        diag_note(unit, shares->rest->word[0].span, "this one takes all that is left");
+        diag(unit, percent_rest, word->span, judge_show(unit, word));
+        diag_note(unit, shares->rest->word[0].span, "it stands here");
         return;
     }
     if (strcmp(word->text, "*") == 0) {
@@ -78,7 +78,8 @@ static void
 judge_bytes(struct unit *unit, const struct word *word)
 {
     for (u32 i = 0; i + 1 < word->size; i++)
-        if (word->text[i] == '\\' && word->text[i + 1] == 'x' && !(is_hex(word->text[i + 2]) && is_hex(word->text[i + 3])))
+        if (word->text[i] == '\\' && word->text[i + 1] == 'x' &&
+            !(is_hex(word->text[i + 2]) && is_hex(word->text[i + 3])))
             diag(unit, bad_byte, word_part(word, i, i + 2), judge_show(unit, word));
 }
 

@@ -123,8 +123,7 @@ void
 judge_health(struct unit *unit, struct node *node)
 {
     struct options options;
-    if (!judge_options(unit, node, 1, &options))
-        return;
+    judge_options(unit, node, 1, &options);
     const struct word *match = options.word[PARAMETER_health_check_match];
     const struct word *persistent = options.word[PARAMETER_health_check_persistent];
     if (match != NULL)

@@ -281,9 +281,52 @@ check_use(struct unit *unit, const struct use *use)
     }
 }
 
+/* ---- does it depend on itself? ---- */
+
+enum { DEPTH_MAX = 100 }; /* of maps that use maps; deeper ones are not followed */
+
+static bool find_cycle(struct unit *unit, struct symbol *variable, u32 depth);
+
+static bool
+word_cycles(struct unit *unit, const struct word *word, u32 depth)
+{
+    const char *at = word->text, *end = at + word->size, *name;
+    size_t size;
+    bool found = false;
+    while (!found && (name = variable_next(&at, end, &size)) != NULL) {
+        struct symbol *variable = variable_find(unit, name, size);
+        found = variable != NULL && variable->kind == VARIABLE_TABLE && find_cycle(unit, variable, depth + 1);
+    }
+    return found;
+}
+
+/* Each table is looked at once: what it leads to is known then. */
+static bool
+find_cycle(struct unit *unit, struct symbol *variable, u32 depth)
+{
+    if (variable->visiting) {
+        diag(unit, variable_cycle, variable->span, show(unit, variable->name, strlen(variable->name)));
+        return true;
+    }
+    if (variable->walked || depth > DEPTH_MAX)
+        return false;
+    const struct node *node = variable->node;
+    bool map = node->row == &directives[DIRECTIVE_map] || node->row == &directives[DIRECTIVE_num_map];
+    variable->visiting = variable->walked = true;
+    bool found = node->word_count > 2 && word_cycles(unit, &node->word[1], depth);
+    for (const struct node *entry = node->first; map && entry != NULL && !found; entry = entry->next)
+        found = entry->word_count > 1 && word_cycles(unit, &entry->word[1], depth);
+    variable->visiting = false;
+    return found;
+}
+
 void
 variable_finish(struct unit *unit)
 {
+    struct symbol **variable = unit->judge->variables.item;
+    for (u32 i = 0; i < unit->judge->variables.count; i++)
+        if (variable[i]->kind == VARIABLE_TABLE)
+            find_cycle(unit, variable[i], 0);
     const struct use *use = unit->judge->variable_uses.item;
     for (u32 i = 0; i < unit->judge->variable_uses.count; i++)
         check_use(unit, &use[i]);
@@ -292,8 +335,6 @@ variable_finish(struct unit *unit)
 /* ---- does it come from the ClientHello? ---- */
 
 static bool is_preread(struct unit *unit, const char *text, size_t size, u32 depth);
-
-enum { DEPTH_MAX = 100 }; /* of maps that use maps; deeper ones are not followed */
 
 static bool
 is_preread_variable(struct unit *unit, const char *name, size_t size, u32 depth)
