@@ -135,6 +135,7 @@ fragment_open(struct unit *unit, struct node *root, const struct source *source)
         return IN_STREAM;
     if (!unit->checking)
         diag(unit, fragment_compiled, span, names[context]);
+    unit->wrapped = context;
     wrap(unit, root, context == IN_SERVER ? DIRECTIVE_server : DIRECTIVE_upstream,
          (struct span){source->base, source->base + 1});
     return IN_STREAM;

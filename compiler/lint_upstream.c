@@ -26,6 +26,13 @@ name_of(struct lint *lint, const struct lint_group *group)
     return lint_show(lint->unit, &group->block->word[1]);
 }
 
+/* Is all of the group here? Of a fragment that is the inside of one, nobody knows. */
+static bool
+is_complete(const struct lint *lint)
+{
+    return lint->unit->wrapped != IN_UPSTREAM;
+}
+
 /* ---- SP302 ---- */
 
 static void
@@ -51,7 +58,7 @@ lint_upstream_peers(struct lint *lint, const struct lint_group *group)
     u32 down = 0;
     for (u32 i = 0; i < group->peer_count; i++)
         down += option(&group->peer[i], "down") != NULL;
-    if (down > 0 && down == group->peer_count)
+    if (down > 0 && down == group->peer_count && is_complete(lint))
         diag(lint->unit, all_down, group->block->word[1].span, name_of(lint, group));
     check_duplicates(lint, group);
 }
@@ -63,7 +70,7 @@ check_resolve(struct lint *lint, const struct lint_group *group, const struct wo
 {
     bool resolver =
         inside(group, DIRECTIVE_upstream_resolver) != NULL || lint->unit->stream.of[DIRECTIVE_resolver] != NULL;
-    if (inside(group, DIRECTIVE_zone) == NULL) {
+    if (inside(group, DIRECTIVE_zone) == NULL && is_complete(lint)) {
         diag(lint->unit, resolve_without_zone, resolve->span, name_of(lint, group));
         diag_help(lint->unit, "add: zone %s 64k;", group->block->word[1].text);
     }
@@ -81,7 +88,7 @@ lint_upstream_resolve(struct lint *lint, const struct lint_group *group)
     const struct node *resolver = inside(group, DIRECTIVE_upstream_resolver);
     if (resolve != NULL)
         check_resolve(lint, group, resolve);
-    else if (resolver != NULL)
+    else if (resolver != NULL && is_complete(lint))
         diag(lint->unit, resolver_unused, resolver->word[0].span);
 }
 
@@ -121,7 +128,7 @@ void
 lint_upstream_alone(struct lint *lint, const struct lint_group *group)
 {
     static const char *const useless[] = {"max_fails=", "fail_timeout=", "slow_start="};
-    if (group->peer_count != 1 || lint_is_name(&group->peer[0]))
+    if (group->peer_count != 1 || lint_is_name(&group->peer[0]) || !is_complete(lint))
         return;
     const struct word *weight = option(&group->peer[0], "weight=");
     if (weight != NULL)
@@ -138,7 +145,7 @@ void
 lint_upstream_zone(struct lint *lint, const struct lint_group *group)
 {
     const struct node *method = group->balancer;
-    if (inside(group, DIRECTIVE_zone) != NULL || lint_workers(lint) == 1)
+    if (inside(group, DIRECTIVE_zone) != NULL || lint_workers(lint) == 1 || !is_complete(lint))
         return;
     if (method != NULL && method->row == &directives[DIRECTIVE_least_conn])
         diag(lint->unit, per_worker, method->word[0].span, lint_show(lint->unit, &method->word[0]));
