@@ -66,45 +66,55 @@ is_name(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* A variable that is not ours: judge_variable.c has reported it if there is none of that name. */
+/* A variable that spcd cannot give: judge_variable.c has reported it if there is none of that name. */
 static void
 say_later(struct unit *unit, struct span span, const char *name)
 {
-    bool declared = map_find(&unit->variables, lower_case(unit, name), strlen(name)) != 0;
-    bool capture = strspn(name, "0123456789") == strlen(name);
-    if (unit->checking && (declared || capture))
+    const char *key = lower_case(unit, name);
+    bool declared = map_find(&unit->variables, key, strlen(key)) != 0;
+    if (unit->checking && declared)
         return; /* what declares it was named */
-    if (declared || capture || is_later(name))
+    if (declared || is_later(name))
         later_say(unit, span, arena_print(&unit->arena, "the variable %s", show(unit, name, strlen(name))),
-                  arena_print(&unit->arena, "$%s", lower_case(unit, name)));
+                  arena_print(&unit->arena, "$%s", key));
 }
 
-/* The variable whose "$" is at at; its end. 0: reported. */
-static u32
-read_variable(struct unit *unit, const struct word *word, u32 at, u32 *end)
+/* The op for the variable whose name it is. False: there is none, and it was reported. */
+static bool
+find_variable(struct unit *unit, struct span span, const char *name, struct blob_op *op)
+{
+    u32 slot = slot_find(unit, name), variable = slot != 0 ? 0 : find_ours(name);
+    *op = (struct blob_op){.kind = slot != 0 ? OP_SLOT : OP_VARIABLE, .slot = slot, .variable = variable};
+    if (slot == 0 && variable == 0)
+        say_later(unit, span, name);
+    return slot != 0 || variable != 0;
+}
+
+/* The variable whose "$" is at at, as an op; and its end. False: reported. */
+static bool
+read_variable(struct unit *unit, const struct word *word, u32 at, u32 *end, struct blob_op *op)
 {
     bool braces = word->text[at + 1] == '{';
     u32 start = at + 1 + braces, stop = start;
-    if (!braces && word->text[stop] >= '1' && word->text[stop] <= '9')
-        stop++; /* a capture has one digit, whatever follows */
-    else
-        while (is_name(word->text[stop]))
-            stop++;
+    if (!braces && word->text[stop] >= '1' && word->text[stop] <= '9') {
+        *end = stop + 1; /* a capture has one digit, whatever follows */
+        *op = (struct blob_op){.kind = OP_CAPTURE, .capture = (u32)(word->text[stop] - '0')};
+        return true;
+    }
+    while (is_name(word->text[stop]))
+        stop++;
     *end = stop + braces;
     if (braces && word->text[stop] != '}') {
         *end = stop;
         diag(unit, variable_brace, word_part(word, at, stop));
-        return 0;
+        return false;
     }
     if (stop == start) {
         diag(unit, variable_name, word_part(word, at, *end));
-        return 0;
+        return false;
     }
-    const char *name = arena_text(&unit->arena, word->text + start, stop - start);
-    u32 number = find_ours(name);
-    if (number == 0)
-        say_later(unit, word_part(word, at, *end), name);
-    return number;
+    return find_variable(unit, word_part(word, at, *end), arena_text(&unit->arena, word->text + start, stop - start),
+                         op);
 }
 
 static void
@@ -116,29 +126,50 @@ add_text(struct unit *unit, struct vector *ops, const char *text, u32 size)
     *op = (struct blob_op){.kind = OP_TEXT, .text = image_text(unit, text, size), .text_size = size};
 }
 
+/* The first slot that is beyond all those that the ops name. */
+static u32
+below(const struct vector *ops)
+{
+    const struct blob_op *op = ops->item;
+    u32 limit = 0;
+    for (u32 i = 0; i < ops->count; i++)
+        if (op[i].slot != 0 && op[i].slot >= limit)
+            limit = op[i].slot + 1;
+    return limit;
+}
+
+static u32
+add_expr(struct unit *unit, const struct vector *ops, struct span span)
+{
+    struct blob_expr record = {.op = ops->count > 0 ? image_count(unit, SECTION_op) : 0, .op_count = ops->count};
+    record.below = below(ops);
+    for (u32 i = 0; i < ops->count; i++)
+        image_add(unit, SECTION_op, (struct blob_op *)ops->item + i, span);
+    return image_add(unit, SECTION_expr, &record, span);
+}
+
 u32
-expr_compile(struct unit *unit, const struct word *word)
+expr_compile_part(struct unit *unit, const struct word *word, u32 from)
 {
     struct vector ops = {0};
-    u32 from = 0, at = 0;
     bool good = true;
-    while (at < word->size) {
+    for (u32 at = from; at < word->size;) {
         if (word->text[at] != '$') {
             at++;
             continue;
         }
+        struct blob_op op;
         add_text(unit, &ops, word->text + from, at - from);
-        u32 number = read_variable(unit, word, at, &at);
+        good &= read_variable(unit, word, at, &at, &op);
         from = at;
-        good &= number != 0;
-        struct blob_op *op = vector_add(&unit->arena, &ops, sizeof *op);
-        *op = (struct blob_op){.kind = OP_VARIABLE, .variable = number};
+        *(struct blob_op *)vector_add(&unit->arena, &ops, sizeof op) = op;
     }
-    add_text(unit, &ops, word->text + from, at - from);
-    if (!good)
-        return 0;
-    struct blob_expr record = {.op = ops.count > 0 ? image_count(unit, SECTION_op) : 0, .op_count = ops.count};
-    for (u32 i = 0; i < ops.count; i++)
-        image_add(unit, SECTION_op, (struct blob_op *)ops.item + i, word->span);
-    return image_add(unit, SECTION_expr, &record, word->span);
+    add_text(unit, &ops, word->text + from, word->size - from);
+    return good ? add_expr(unit, &ops, word->span) : 0;
+}
+
+u32
+expr_compile(struct unit *unit, const struct word *word)
+{
+    return expr_compile_part(unit, word, 0);
 }

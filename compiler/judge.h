@@ -32,7 +32,8 @@ struct symbol {
     struct node *node; /* what declares it first; NULL: a capture */
     struct span span;
     bool preread, preread_known; /* what its value comes from: the ClientHello of ssl_preread */
-    bool visiting, walked;
+    bool visiting, walked, compiling;
+    u32 slot; /* slot.c: its record; 0: none yet */
     struct route *route[2]; /* judge_route.c: as a target, as the host of one */
 };
 

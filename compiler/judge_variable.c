@@ -233,7 +233,7 @@ say_unknown(struct unit *unit, const struct use *use)
     if (nearest.best != NULL)
         diag_help(unit, "did you mean $%s?", nearest.best);
     else
-        diag_help(unit, "a constant is defined with -D %s=VALUE", use->text);
+        diag_help(unit, "a constant is defined with -D %.64s=VALUE", use->text);
 }
 
 /* proxy_protocol_tlv_x: one of the known names, "ssl_" and another one included, or 0x and digits. */

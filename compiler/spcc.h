@@ -568,10 +568,17 @@ void log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *
 
 /* expr.c: values. The expr record; 0 for an empty value or when it was reported. */
 u32 expr_compile(struct unit *unit, const struct word *word);
+/* The same for the part of a word from start on. */
+u32 expr_compile_part(struct unit *unit, const struct word *word, u32 start);
 /* Is there a $ in it that makes it more than text? */
 bool expr_is_dynamic(const struct word *word);
 /* Is name a variable that nginx or spcd brings? */
 bool expr_is_builtin(const char *name);
+
+/* slot.c: variables that the configuration declares. By name without "$"; 0: none, or spcd cannot have it yet. */
+u32 slot_find(struct unit *unit, const char *name);
+/* The assignment records of the sets of a server. */
+void slot_compile_sets(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);
 
 /* ---- lint.c: opinions on what is right ---- */
 

@@ -249,6 +249,19 @@ check_records(struct verifier *v, u32 index)
     return true;
 }
 
+/* Do the ops of every expression stay below what it says? */
+static bool
+check_below(const struct verifier *v)
+{
+    const struct blob_expr *expr = (const struct blob_expr *)(const void *)v->start[SECTION_expr];
+    const struct blob_op *op = (const struct blob_op *)(const void *)v->start[SECTION_op];
+    for (u64 i = 1; i < v->count[SECTION_expr]; i++)
+        for (u32 j = 0; j < expr[i].op_count; j++)
+            if (op[expr[i].op + j].slot != 0 && op[expr[i].op + j].slot >= expr[i].below)
+                return refuse(v->error, "expr[%llu] uses a slot that is not below it", (unsigned long long)i);
+    return true;
+}
+
 /* What no single field's rule can say. */
 static bool
 check_whole(const struct verifier *v)
@@ -258,7 +271,7 @@ check_whole(const struct verifier *v)
         return refuse(v->error, "section text does not begin and end with a NUL");
     if (v->count[SECTION_main] != 2)
         return refuse(v->error, "there must be exactly one record main");
-    return true;
+    return check_below(v);
 }
 
 bool

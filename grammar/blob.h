@@ -39,6 +39,7 @@ enum {
     WEIGHT_MAX = 1000 * 1000,
     TRIES_MAX = INT_MAX,
     PORT_MAX = 65535,
+    CAPTURE_MAX = 9, /* of a regular expression: $1 to $9 */
 };
 #define TIME_MS_MAX (100ull * 366 * 24 * 3600 * 1000) /* a century */
 #define RATE_MAX (1ull << 50)                          /* bytes a second */

@@ -55,6 +55,16 @@ has_rates(const struct blob *blob)
     return false;
 }
 
+/* Might a session have values to keep? */
+static bool
+has_values(const struct blob *blob)
+{
+    bool has = blob->slot_count > 1;
+    for (u32 i = 1; i < blob->op_count && !has; i++)
+        has = blob->op[i].kind == OP_CAPTURE;
+    return has;
+}
+
 /* ---- shards ---- */
 
 static void
@@ -66,6 +76,7 @@ close_shard(struct shard *shard)
     slab_close(&shard->buffers);
     slab_close(&shard->tried);
     slab_close(&shard->throttles);
+    slab_close(&shard->values);
     free(shard->peer);
     free(shard->acceptor);
     free(shard->scratch);
@@ -97,7 +108,8 @@ open_shard(struct generation *g)
         slab_open(&shard->sessions, sizeof(struct session), connections) &&
         slab_open(&shard->buffers, g->buffer_size, connections * 2) &&
         slab_open(&shard->tried, g->tried_size, connections) &&
-        slab_open(&shard->throttles, rate_record_size, has_rates(g->blob) ? connections * 2 : 0)) {
+        slab_open(&shard->throttles, rate_record_size, has_rates(g->blob) ? connections * 2 : 0) &&
+        slab_open(&shard->values, values_size(g->blob), has_values(g->blob) ? connections : 0)) {
         set_weights(g, shard);
         return shard;
     }

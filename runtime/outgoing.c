@@ -57,7 +57,7 @@ parse(char *text, union address *address)
 /* The address to bind to; 0 if there is none. What a variable gives and is none is not obeyed, as in nginx; text
  * then says what it is. */
 static socklen_t
-bind_address(const struct session *s, const struct blob_proxy *proxy, union address *address, char text[ADDRESS_TEXT])
+bind_address(struct session *s, const struct blob_proxy *proxy, union address *address, char text[ADDRESS_TEXT])
 {
     text[0] = '\0';
     const struct blob *blob = s->shard->blob;
@@ -73,7 +73,7 @@ bind_address(const struct session *s, const struct blob_proxy *proxy, union addr
 }
 
 void
-outgoing_check(const struct session *s)
+outgoing_check(struct session *s)
 {
     char text[ADDRESS_TEXT];
     union address address;
@@ -88,7 +88,7 @@ set_transparent(int fd, int family)
 }
 
 static bool
-bind_socket(const struct session *s, const struct blob_proxy *proxy, int fd)
+bind_socket(struct session *s, const struct blob_proxy *proxy, int fd)
 {
     union address address;
     char text[ADDRESS_TEXT];
@@ -143,7 +143,7 @@ set_route(const struct session *s, const struct blob_proxy *proxy, int fd)
 }
 
 int
-outgoing_open(const struct session *s, const struct blob_proxy *proxy, int family)
+outgoing_open(struct session *s, const struct blob_proxy *proxy, int family)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {

@@ -95,7 +95,7 @@ put_addresses(struct header *header, const union client_address *client, const u
 }
 
 static void
-put_tlv(struct header *header, const struct session *s, const struct blob_tlv *tlv)
+put_tlv(struct header *header, struct session *s, const struct blob_tlv *tlv)
 {
     size_t start = header->at;
     put_u8(header, (u8)tlv->type);
@@ -123,7 +123,7 @@ crc32c(const u8 *data, size_t size)
 }
 
 static void
-write_v2(struct header *header, const struct session *s, const struct blob_proxy *proxy,
+write_v2(struct header *header, struct session *s, const struct blob_proxy *proxy,
          const union client_address *client, const union client_address *local)
 {
     const size_t length_at = sizeof v2_signature + 2, body_at = length_at + 2;
@@ -149,7 +149,7 @@ write_v2(struct header *header, const struct session *s, const struct blob_proxy
 }
 
 size_t
-preamble_write(const struct session *s, u8 *data, size_t size)
+preamble_write(struct session *s, u8 *data, size_t size)
 {
     struct header header = {data, size, 0};
     const struct blob_proxy *proxy = session_proxy(s);

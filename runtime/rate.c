@@ -27,7 +27,7 @@ between(double low, double value, double high)
 }
 
 u64
-rate_of(const struct session *s, u64 rate, u32 value)
+rate_of(struct session *s, u64 rate, u32 value)
 {
     char text[64], *unit;
     if (!value)

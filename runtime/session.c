@@ -218,6 +218,7 @@ session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpo
     link_session(s);
     shard->worker->counter[COUNTER_accepted]++;
     say_connected(s);
+    slot_assign(s);
     if (s->server->proxy)
         proxy_start(s);
     else
@@ -251,6 +252,8 @@ session_end(struct session *s, enum close reason)
     ev_timer_stop(worker->loop, &s->timer);
     if (s->tried)
         slab_give(&shard->tried, s->tried);
+    if (s->values)
+        slab_give(&shard->values, s->values);
     unlink_session(s);
     slab_give(&shard->sessions, s);
     worker_released(shard);

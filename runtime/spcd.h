@@ -334,7 +334,7 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried, throttles;
+    struct slab sessions, buffers, tried, throttles, values;
     struct peer *peer;         /* one for each of the generation's targets */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
@@ -416,6 +416,7 @@ struct session {
     double timeout; /* seconds from the last activity; while relaying */
     double started; /* when the first connection to an upstream was begun */
     u64 number;     /* nginx's *N */
+    struct values *values; /* from the slab; NULL: none yet */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
     u32 tries;      /* left */
@@ -498,7 +499,7 @@ ssize_t side_receive(struct session *session, struct side *side, int fd, size_t 
 extern const size_t rate_record_size;
 
 /* The rate that a configuration gives: a number, or the expression value, "10k"; 0 for no limit. */
-u64 rate_of(const struct session *session, u64 rate, u32 value);
+u64 rate_of(struct session *session, u64 rate, u32 value);
 
 /* Limit reading from side to rate bytes a second, 0 for no limit; again is called when it may be read again. */
 void rate_open(struct session *session, struct side *side, u64 rate, void (*again)(struct ev_loop *, ev_timer *, int));
@@ -515,15 +516,15 @@ struct side *rate_side(struct session *session, const ev_timer *timer);
 /* ---- outgoing.c: the socket towards an upstream ---- */
 
 /* Log, once for a session, that its proxy_bind gives no address, if that is so. */
-void outgoing_check(const struct session *session);
+void outgoing_check(struct session *session);
 
 /* A socket of this family with the options and the local address that proxy asks for. -1: it was logged. */
-int outgoing_open(const struct session *session, const struct blob_proxy *proxy, int family);
+int outgoing_open(struct session *session, const struct blob_proxy *proxy, int family);
 
 /* ---- preamble.c: the PROXY protocol ---- */
 
 /* Write the header that the proxy asks for; its size in bytes, 0 if it does not fit. */
-size_t preamble_write(const struct session *session, u8 *data, size_t size);
+size_t preamble_write(struct session *session, u8 *data, size_t size);
 
 /* ---- proxy.c: connect, next upstream; return ---- */
 
@@ -551,7 +552,64 @@ double relay_due(const struct session *session);
 
 /* ---- expr.c: run the ops ---- */
 
+/* Where text is written. used may go beyond size: then not all of it fitted. */
+struct output {
+    u8 *text;
+    size_t size, used;
+};
+
+void output_put(struct output *out, const void *data, size_t size);
+/* Short text: no more than ADDRESS_TEXT - 1 bytes. */
+void output_print(struct output *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Append the value of one op. False: there is no such thing for this session, and nothing was appended. */
+bool expr_op(struct session *session, const struct blob_op *op, struct output *out);
+void expr_put(struct session *session, const struct blob_expr *expr, struct output *out);
+
 /* Append the value to the size bytes at text; the length it has. More than size: it did not fit. */
-size_t expr_run(const struct session *session, const struct blob_expr *expr, u8 *text, size_t size);
+size_t expr_run(struct session *session, const struct blob_expr *expr, u8 *text, size_t size);
+
+/* ---- variable.c: one function for each row of variables.def ---- */
+
+/* Append the variable's value; false as with expr_op(). */
+bool variable_put(struct session *session, enum variable variable, struct output *out);
+
+/* ---- slot.c: variables that the configuration declares ---- */
+
+enum { VALUES_TEXT = 4096 }; /* bytes that all kept values of a session may have together */
+
+enum value_state {
+    VALUE_UNKNOWN, /* not computed yet */
+    VALUE_ABSENT,  /* there is none */
+    VALUE_FOUND,
+    VALUE_LOST,    /* it did not fit: logged and counted */
+};
+
+/* Bytes that live as long as the session. */
+struct value {
+    const u8 *text;
+    u32 size, state;
+};
+
+/* What a session keeps of values; then come VALUES_TEXT bytes of text. */
+struct values {
+    u32 used;                              /* of the text */
+    struct value capture[CAPTURE_MAX + 1]; /* of the regular expression that matched last */
+    struct value slot[];
+};
+
+/* The size of a session's values, with their text. */
+size_t values_size(const struct blob *blob);
+
+/* A slot's value; never unknown. */
+struct value slot_value(struct session *session, u32 slot);
+/* A capture's value; it may be unknown, which is to be taken as absent. */
+struct value capture_value(struct session *session, u32 number);
+/* Give the slots that the sets of the session's server name their values. */
+void slot_assign(struct session *session);
+
+/* Keep a copy of text, or the value of an expression; found or lost. */
+struct value value_keep(struct session *session, const void *text, size_t size);
+struct value expr_keep(struct session *session, const struct blob_expr *expr);
 
 #endif

@@ -16,7 +16,7 @@ static const char config[] =
     "stream {\n"
     "    upstream u { server 127.0.0.1:1 weight=2; server [::1]:2 backup; server unix:/s down; server h:3; }\n"
     "    server { listen 80; listen 10.0.0.1:80; listen [::]:81 ipv6only=off; listen unix:/t; proxy_pass u; }\n"
-    "    server { listen 82; return \"a $remote_addr b $pid\"; error_log stderr; }\n"
+    "    server { listen 82; set $x \"1$pid\"; set $y $x; return \"a $remote_addr b $y $1\"; error_log stderr; }\n"
     "    server { listen 83 so_keepalive=1:2:3; proxy_pass example.com:5; proxy_timeout 5s; }\n"
     "}\n";
 
