@@ -127,6 +127,7 @@ print_value(const struct dumper *dumper, const u8 *record, const struct blob_fie
     u64 value = blob_get(record, field);
     switch ((enum rule)field->rule) {
     case RULE_TEXT:
+    case RULE_RISES:
         print_text(dumper->file, blob_string(dumper->blob, (u32)value), strlen(blob_string(dumper->blob, (u32)value)));
         break;
     case RULE_REF:

@@ -61,6 +61,7 @@ struct judge {
     struct map log_of;
     struct vector groups;  /* judge_upstream.c: of struct node * */
     struct map group_of;   /* lower-case name -> 1 + index */
+    struct vector targets; /* judge_route.c: of const struct word *: addresses that a variable may give a proxy_pass */
     struct vector servers; /* judge_server.c */
     struct vector sockets;
     struct map socket_of;

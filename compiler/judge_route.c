@@ -52,6 +52,8 @@ walk_constant(struct walk *walk, const struct word *word)
     if (problem == ADDRESS_OK && (address.family == FAMILY_UNIX || address.port != 0)) {
         if (address.family == FAMILY_NONE)
             mark(&walk->route.resolver, word->span);
+        else
+            *(const struct word **)vector_add(&unit->arena, &unit->judge->targets, sizeof word) = word;
         return;
     }
     if (judge_is_lenient(unit) && address.family == FAMILY_NONE && problem == ADDRESS_OK)

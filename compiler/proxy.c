@@ -19,14 +19,28 @@ compile_rate(struct unit *unit, const struct scope *scope, enum directive_id id,
         argument_value(unit, &take, directives[id].name, word->text, word->span, 0, RATE_MAX, rate);
 }
 
+/* Where it goes: a group, or what variables will say. False: reported. */
+static bool
+compile_target(struct unit *unit, struct node *pass, struct blob_proxy *record)
+{
+    if (expr_is_dynamic(&pass->word[1]) && !upstream_is_group(unit, &pass->word[1])) {
+        upstream_compile_targets(unit);
+        record->target = expr_compile(unit, &pass->word[1]);
+    } else {
+        record->upstream = upstream_find(unit, pass);
+    }
+    return record->upstream != 0 || record->target != 0;
+}
+
 u32
 proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass)
 {
-    struct blob_proxy record = {.upstream = upstream_find(unit, pass)};
+    struct blob_proxy record = {0};
+    bool good = compile_target(unit, pass, &record);
     scope_land(unit, scope, SECTION_proxy, &record);
     compile_rate(unit, scope, DIRECTIVE_proxy_upload_rate, &record.upload_rate, &record.upload_rate_value);
     compile_rate(unit, scope, DIRECTIVE_proxy_download_rate, &record.download_rate, &record.download_rate_value);
     outgoing_compile(unit, scope, &record);
     preamble_compile(unit, scope, &record);
-    return record.upstream == 0 ? 0 : image_add(unit, SECTION_proxy, &record, pass->word[0].span);
+    return !good ? 0 : image_add(unit, SECTION_proxy, &record, pass->word[0].span);
 }

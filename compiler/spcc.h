@@ -562,6 +562,12 @@ u32 proxy_compile(struct unit *unit, const struct scope *scope, struct node *pas
 void upstream_compile(struct unit *unit, struct node *node);
 /* The upstream record for the word of a proxy_pass, made when it is no group's name. 0: reported. */
 u32 upstream_find(struct unit *unit, struct node *pass);
+/* Is word the name of a group, as it stands? */
+bool upstream_is_group(struct unit *unit, const struct word *word);
+/* Make groups of the addresses that variables may give to a proxy_pass, so that no session has to read them. */
+void upstream_compile_targets(struct unit *unit);
+/* After the last server: the index of groups by name, if any target needs it. */
+void upstream_compile_index(struct unit *unit);
 
 /* log.c: the log records of a level, those of the innermost level that has some. */
 void log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);

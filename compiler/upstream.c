@@ -2,8 +2,9 @@
  * upstream {} and the targets of proxy_pass: nodes in, upstream and peer records out. A proxy_pass to an address
  * or a host makes a group of its own, one for each distinct text. Host names stay names: spcd resolves them.
  */
-#include "spcc.h"
+#include "judge.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* An upstream {} block. */
@@ -207,12 +208,6 @@ upstream_find(struct unit *unit, struct node *pass)
     const struct declaration *group = find(unit, word->text);
     if (group != NULL)
         return group->record;
-    if (expr_is_dynamic(word)) {
-        const char *text = show(unit, word->text, word->size);
-        later_say(unit, word->span, arena_print(&unit->arena, "the variable in %s", text),
-                  "variables in proxy_pass");
-        return 0;
-    }
     if (say_bad(unit, word, value_address(word->text, false, &address), &address))
         return 0;
     if (address.family == FAMILY_UNIX)
@@ -230,4 +225,63 @@ upstream_find(struct unit *unit, struct node *pass)
         diag_help(unit, "write %s:PORT", word->text);
     }
     return 0;
+}
+
+bool
+upstream_is_group(struct unit *unit, const struct word *word)
+{
+    return find(unit, word->text) != NULL;
+}
+
+void
+upstream_compile_targets(struct unit *unit)
+{
+    const struct word **target = unit->judge->targets.item;
+    struct address address;
+    for (u32 i = 0; i < unit->judge->targets.count; i++)
+        if (find(unit, target[i]->text) == NULL && value_address(target[i]->text, false, &address) == ADDRESS_OK)
+            make_implicit(unit, target[i], &address);
+    unit->judge->targets.count = 0; /* once is enough */
+}
+
+/* ---- groups by name ---- */
+
+struct group {
+    const char *name; /* in lower case */
+    u32 upstream;
+};
+
+static int
+by_name(const void *one, const void *other)
+{
+    return strcmp(((const struct group *)one)->name, ((const struct group *)other)->name);
+}
+
+static bool
+has_targets(struct unit *unit)
+{
+    const struct blob_proxy *proxy = unit->image.section[SECTION_proxy].item;
+    bool has = false;
+    for (u32 i = 1; i < image_count(unit, SECTION_proxy) && !has; i++)
+        has = proxy[i].target != 0;
+    return has;
+}
+
+void
+upstream_compile_index(struct unit *unit)
+{
+    u32 count = image_count(unit, SECTION_upstream);
+    if (!has_targets(unit))
+        return;
+    struct group *group = arena_take(&unit->arena, count * sizeof *group);
+    for (u32 i = 1; i < count; i++) {
+        const struct blob_upstream *record = image_at(unit, SECTION_upstream, i);
+        group[i] = (struct group){lower_case(unit, image_string(unit, record->name)), i};
+    }
+    qsort(group + 1, count - 1, sizeof *group, by_name);
+    for (u32 i = 1; i < count; i++)
+        if (i == 1 || strcmp(group[i].name, group[i - 1].name) != 0) {
+            struct blob_group record = {image_text(unit, group[i].name, strlen(group[i].name)), group[i].upstream};
+            image_add(unit, SECTION_group, &record, (struct span){0, 0});
+        }
 }

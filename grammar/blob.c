@@ -39,6 +39,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a blob is little-endia
 #define RULE_IS_SOME(argument) .rule = RULE_SOME
 #define RULE_IS_ENUM(argument) .rule = RULE_ENUM, .vocabulary = &argument##_words
 #define RULE_IS_FLAGS(argument) .rule = RULE_FLAGS, .vocabulary = &argument##_words
+#define RULE_IS_RISES(argument) .rule = RULE_RISES
 #define RULE_IS_ORIGIN(argument) .rule = RULE_ORIGIN
 
 #define RECORD(record) static const struct blob_field record##_fields[] = {
@@ -87,6 +88,7 @@ struct verifier {
     const u8 *start[SECTION_COUNT];
     u64 count[SECTION_COUNT];
     u64 last_origin;
+    u64 last_text; /* of the RISES field of the record before */
     char *error;
 };
 
@@ -189,6 +191,15 @@ check_origin(struct verifier *v, u64 of)
     return section < SECTION_COUNT && index < v->count[section] && of > last;
 }
 
+static bool
+check_rises(struct verifier *v, u64 text)
+{
+    const char *start = (const char *)v->start[SECTION_text];
+    u64 last = v->last_text;
+    v->last_text = text;
+    return text < v->count[SECTION_text] && strcmp(start + last, start + text) < 0;
+}
+
 /* Does the value of field, in the record at record, obey the field's rule? */
 static bool
 check_field(struct verifier *v, const struct blob_field *field, const u8 *record)
@@ -217,6 +228,8 @@ check_field(struct verifier *v, const struct blob_field *field, const u8 *record
         return value < field->vocabulary->count;
     case RULE_FLAGS:
         return value >> field->vocabulary->count == 0;
+    case RULE_RISES:
+        return check_rises(v, value);
     case RULE_ORIGIN:
         return check_origin(v, value);
     }
@@ -239,6 +252,7 @@ check_records(struct verifier *v, u32 index)
     const u8 *record = v->start[index];
     if (!is_zero(record, section->record_size))
         return refuse(v->error, "%s[0] is not zero", section->name);
+    v->last_text = 0;
     for (u64 i = 1; i < v->count[index]; i++) {
         record += section->record_size;
         for (u32 j = 0; j < section->field_count; j++)
@@ -262,13 +276,18 @@ check_below(const struct verifier *v)
     return true;
 }
 
+static bool
+check_text(const struct verifier *v)
+{
+    const u8 *text = v->start[SECTION_text];
+    return (text[0] == '\0' && text[v->count[SECTION_text] - 1] == '\0') ||
+           refuse(v->error, "section text does not begin and end with a NUL");
+}
+
 /* What no single field's rule can say. */
 static bool
 check_whole(const struct verifier *v)
 {
-    const u8 *text = v->start[SECTION_text];
-    if (text[0] != '\0' || text[v->count[SECTION_text] - 1] != '\0')
-        return refuse(v->error, "section text does not begin and end with a NUL");
     if (v->count[SECTION_main] != 2)
         return refuse(v->error, "there must be exactly one record main");
     return check_below(v);
@@ -278,7 +297,7 @@ bool
 blob_open(struct blob *blob, const void *data, size_t size, char error[BLOB_ERROR_SIZE])
 {
     struct verifier v = {.error = error};
-    if (!check_header(data, size, error) || !check_sections(&v, data, size))
+    if (!check_header(data, size, error) || !check_sections(&v, data, size) || !check_text(&v))
         return false;
     for (u32 i = SECTION_text + 1; i < SECTION_COUNT; i++)
         if (!check_records(&v, i))

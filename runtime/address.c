@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static socklen_t
@@ -77,4 +78,39 @@ address_is(const struct sockaddr *local, const struct blob_address *record)
     if (local->sa_family == AF_INET6 && record->family == FAMILY_IPV6)
         return memcmp(&((const struct sockaddr_in6 *)(const void *)local)->sin6_addr, record->ip.byte, 16) == 0;
     return false;
+}
+
+socklen_t
+address_parse(char *text, union address *address)
+{
+    memset(address, 0, sizeof *address);
+    char *host = text, *port = strchr(text, ':');
+    if (text[0] == '[') {
+        host = text + 1;
+        port = strchr(host, ']');
+        if (!port)
+            return 0;
+        *port++ = '\0';
+    } else if (port && strchr(port + 1, ':')) {
+        port = NULL; /* IPv6 without brackets, so without a port */
+    }
+    unsigned long number = 0;
+    if (port && *port) {
+        char *end;
+        *port++ = '\0';
+        number = strtoul(port, &end, 10);
+        if (end == port || *end || number > PORT_MAX)
+            return 0;
+    }
+    if (inet_pton(AF_INET, host, &address->ipv4.sin_addr) == 1) {
+        address->ipv4.sin_family = AF_INET;
+        address->ipv4.sin_port = htons((u16)number);
+        return sizeof address->ipv4;
+    }
+    if (inet_pton(AF_INET6, host, &address->ipv6.sin6_addr) == 1) {
+        address->ipv6.sin6_family = AF_INET6;
+        address->ipv6.sin6_port = htons((u16)number);
+        return sizeof address->ipv6;
+    }
+    return 0;
 }

@@ -99,6 +99,10 @@ balance_choose(struct session *s)
 {
     struct shard *shard = s->shard;
     const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
+    if (s->made) {
+        s->target = 0; /* there is no choice */
+        return true;
+    }
     s->target = choose(s, upstream, (time_t)ev_now(shard->worker->loop));
     if (s->target == UINT32_MAX)
         return false;
@@ -126,6 +130,11 @@ balance_release(struct session *s, bool failed)
 {
     if (!s->server->proxy || s->target == UINT32_MAX)
         return;
+    if (s->made) {
+        s->target = UINT32_MAX;
+        s->tries = 0;
+        return;
+    }
     struct shard *shard = s->shard;
     const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
     struct peer *peer = &shard->peer[upstream->target + s->target];

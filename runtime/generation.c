@@ -55,6 +55,16 @@ has_rates(const struct blob *blob)
     return false;
 }
 
+/* Might a session need a target of its own? */
+static bool
+has_targets(const struct blob *blob)
+{
+    bool has = false;
+    for (u32 i = 1; i < blob->proxy_count && !has; i++)
+        has = blob->proxy[i].target != 0;
+    return has;
+}
+
 /* Might a session have values to keep? */
 static bool
 has_values(const struct blob *blob)
@@ -77,6 +87,7 @@ close_shard(struct shard *shard)
     slab_close(&shard->tried);
     slab_close(&shard->throttles);
     slab_close(&shard->values);
+    slab_close(&shard->targets);
     free(shard->peer);
     free(shard->acceptor);
     free(shard->scratch);
@@ -109,7 +120,8 @@ open_shard(struct generation *g)
         slab_open(&shard->buffers, g->buffer_size, connections * 2) &&
         slab_open(&shard->tried, g->tried_size, connections) &&
         slab_open(&shard->throttles, rate_record_size, has_rates(g->blob) ? connections * 2 : 0) &&
-        slab_open(&shard->values, values_size(g->blob), has_values(g->blob) ? connections : 0)) {
+        slab_open(&shard->values, values_size(g->blob), has_values(g->blob) ? connections : 0) &&
+        slab_open(&shard->targets, sizeof(struct target), has_targets(g->blob) ? connections : 0)) {
         set_weights(g, shard);
         return shard;
     }

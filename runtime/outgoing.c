@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,42 +16,6 @@ set(int fd, int level, int option, u32 value)
 }
 
 /* ---- proxy_bind ---- */
-
-/* "1.2.3.4", "1.2.3.4:80", "::1", "[::1]:80": what proxy_bind may be given by a variable. */
-static socklen_t
-parse(char *text, union address *address)
-{
-    memset(address, 0, sizeof *address);
-    char *host = text, *port = strchr(text, ':');
-    if (text[0] == '[') {
-        host = text + 1;
-        port = strchr(host, ']');
-        if (!port)
-            return 0;
-        *port++ = '\0';
-    } else if (port && strchr(port + 1, ':')) {
-        port = NULL; /* IPv6 without brackets, so without a port */
-    }
-    unsigned long number = 0;
-    if (port && *port) {
-        char *end;
-        *port++ = '\0';
-        number = strtoul(port, &end, 10);
-        if (end == port || *end || number > PORT_MAX)
-            return 0;
-    }
-    if (inet_pton(AF_INET, host, &address->ipv4.sin_addr) == 1) {
-        address->ipv4.sin_family = AF_INET;
-        address->ipv4.sin_port = htons((u16)number);
-        return sizeof address->ipv4;
-    }
-    if (inet_pton(AF_INET6, host, &address->ipv6.sin6_addr) == 1) {
-        address->ipv6.sin6_family = AF_INET6;
-        address->ipv6.sin6_port = htons((u16)number);
-        return sizeof address->ipv6;
-    }
-    return 0;
-}
 
 /* The address to bind to; 0 if there is none. What a variable gives and is none is not obeyed, as in nginx; text
  * then says what it is. */
@@ -69,7 +32,7 @@ bind_address(struct session *s, const struct blob_proxy *proxy, union address *a
     size_t size = expr_run(s, &blob->expr[proxy->bind_value], (u8 *)text, ADDRESS_TEXT - 1);
     text[size < ADDRESS_TEXT ? size : 0] = '\0';
     memcpy(parsed, text, strlen(text) + 1);
-    return parse(parsed, address);
+    return address_parse(parsed, address);
 }
 
 void

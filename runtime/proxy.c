@@ -5,6 +5,9 @@
 #include "spcd.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { RETURN_TIMEOUT_S = 5 }; /* nginx's */
@@ -15,6 +18,8 @@ static const struct target *
 target_of(const struct session *s)
 {
     const struct generation *g = s->shard->generation;
+    if (s->made)
+        return s->made;
     return &g->target[g->upstream[s->upstream_index].target + s->target];
 }
 
@@ -204,14 +209,83 @@ proxy_timeout(struct session *s)
     next_upstream(s);
 }
 
+/* ---- the target ---- */
+
+enum { TARGET_TEXT = 512 };
+
+static const char no_resolver[] = "no resolver defined to resolve";
+
+/* Read text, which is changed, as the address of a target. NULL, or what is wrong with it. */
+static const char *
+read_target(char *text, union address *address, socklen_t *size)
+{
+    if (!*text)
+        return "no host";
+    if (strncasecmp(text, "unix:", 5) == 0) {
+        *address = (union address){.un.sun_family = AF_UNIX};
+        *size = sizeof address->un;
+        if (!text[5] || strlen(text + 5) >= sizeof address->un.sun_path)
+            return text[5] ? "too long path in the unix domain socket" : "no path in the unix domain socket";
+        strcpy(address->un.sun_path, text + 5);
+        return NULL;
+    }
+    *size = address_parse(text, address);
+    if (*size)
+        return address_port(&address->any) ? NULL : "no port";
+    *size = address_parse(text, address); /* which has cut the port off */
+    return *size ? "invalid port" : no_resolver;
+}
+
+/* A target of the session's own. NULL: text is no address that can be connected to, and why says why not. */
+static struct target *
+make_target(struct session *s, const char *text, const char **why)
+{
+    static const struct blob_peer peer = {.weight = 1};
+    char parsed[TARGET_TEXT];
+    union address address;
+    socklen_t size;
+    strcpy(parsed, text);
+    *why = read_target(parsed, &address, &size);
+    if (*why)
+        return NULL;
+    struct target *target = slab_take(&s->shard->targets);
+    *target = (struct target){.peer = &peer, .address = address, .size = size};
+    if (address.any.sa_family == AF_UNIX)
+        snprintf(target->text, sizeof target->text, "%s", text);
+    else
+        address_print(&address.any, true, target->text);
+    return target;
+}
+
+/* What the variables of proxy_pass name: a group, or an address. False: neither, and the session is over. */
+static bool
+find_target(struct session *s, const struct blob_proxy *proxy)
+{
+    const struct blob *blob = s->shard->blob;
+    char text[TARGET_TEXT] = "";
+    const char *why = "too long a name";
+    size_t size = expr_run(s, &blob->expr[proxy->target], (u8 *)text, sizeof text - 1);
+    if (size < sizeof text) {
+        text[size] = '\0';
+        s->upstream_index = upstream_find(blob, text);
+        s->made = s->upstream_index ? NULL : make_target(s, text, &why);
+        if (s->upstream_index || s->made)
+            return true;
+    }
+    session_log(s, LEVEL_ERROR, 0, why == no_resolver ? "%s %s" : "%s in upstream \"%s\"", why, text);
+    session_end(s, CLOSE_internal);
+    return false;
+}
+
 void
 proxy_start(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    const struct upstream *upstream = &s->shard->generation->upstream[proxy->upstream];
-    s->upstream_index = proxy->upstream;
     s->target = UINT32_MAX;
-    s->tries = upstream->try_count;
+    s->upstream_index = proxy->upstream;
+    if (proxy->target && !find_target(s, proxy))
+        return;
+    s->tries = s->made ? 1 : s->shard->generation->upstream[s->upstream_index].try_count;
     if (proxy->next_tries && s->tries > proxy->next_tries)
         s->tries = proxy->next_tries;
     s->started = ev_now(s->shard->worker->loop);

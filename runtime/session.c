@@ -254,6 +254,8 @@ session_end(struct session *s, enum close reason)
         slab_give(&shard->tried, s->tried);
     if (s->values)
         slab_give(&shard->values, s->values);
+    if (s->made)
+        slab_give(&shard->targets, s->made);
     unlink_session(s);
     slab_give(&shard->sessions, s);
     worker_released(shard);

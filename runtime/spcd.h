@@ -52,6 +52,10 @@ socklen_t address_from_blob(const struct blob *blob, const struct blob_address *
 /* Write address as nginx does ("127.0.0.1:80", "[::1]:80", "unix:/path", "unix:"), the port if with_port. */
 void address_print(const struct sockaddr *address, bool with_port, char text[ADDRESS_TEXT]);
 
+/* Read "1.2.3.4", "1.2.3.4:80", "::1" or "[::1]:80", which a variable gave; text is changed. Its length in bytes,
+ * 0: it is no address. */
+socklen_t address_parse(char *text, union address *address);
+
 /* The port, 0 for a unix socket. */
 u16 address_port(const struct sockaddr *address);
 
@@ -283,6 +287,9 @@ struct peer {
     time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
 };
 
+/* The index of the upstream of that name, letter case aside; 0: there is none. */
+u32 upstream_find(const struct blob *blob, const char *name);
+
 /* Fill generation->target and ->upstream, resolving names. Those that do not resolve are counted and logged.
  * False: no memory. */
 bool upstream_open(struct generation *generation);
@@ -334,7 +341,7 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried, throttles, values;
+    struct slab sessions, buffers, tried, throttles, values, targets;
     struct peer *peer;         /* one for each of the generation's targets */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
@@ -417,6 +424,7 @@ struct session {
     double started; /* when the first connection to an upstream was begun */
     u64 number;     /* nginx's *N */
     struct values *values; /* from the slab; NULL: none yet */
+    struct target *made; /* from the slab: an address that a variable gave; NULL: the target is of a group */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
     u32 tries;      /* left */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Grows generation->target by one and gives its place. */
 static struct target *
@@ -103,4 +104,21 @@ upstream_open(struct generation *g)
         if (!open_one(g, i))
             return false;
     return true;
+}
+
+u32
+upstream_find(const struct blob *blob, const char *name)
+{
+    u32 low = 1, high = blob->group_count;
+    while (low < high) {
+        u32 middle = low + (high - low) / 2;
+        int order = strcasecmp(blob_string(blob, blob->group[middle].name), name);
+        if (order == 0)
+            return blob->group[middle].upstream;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
 }

@@ -18,6 +18,7 @@ static const char config[] =
     "    server { listen 80; listen 10.0.0.1:80; listen [::]:81 ipv6only=off; listen unix:/t; proxy_pass u; }\n"
     "    server { listen 82; set $x \"1$pid\"; set $y $x; return \"a $remote_addr b $y $1\"; error_log stderr; }\n"
     "    server { listen 83 so_keepalive=1:2:3; proxy_pass example.com:5; proxy_timeout 5s; }\n"
+    "    server { listen 84; set $g u; proxy_pass $g; }\n"
     "}\n";
 
 static int failures;
@@ -67,6 +68,7 @@ walk_field(const struct blob *blob, const u8 *record, const struct blob_field *f
     u64 value = blob_get(record, field);
     switch ((enum rule)field->rule) {
     case RULE_TEXT:
+    case RULE_RISES:
         sum += strlen(blob_string(blob, (u32)value));
         break;
     case RULE_REF:
