@@ -5,6 +5,7 @@
 #include "spcc.h"
 
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct command commands[COMMAND_COUNT] = {
@@ -68,6 +69,7 @@ void
 command_spell(int count, char **argument)
 {
     static char spelling[OPTION_COUNT][8];
+    unsetenv("POSIXLY_CORRECT"); /* with it getopt would take no options behind FILE */
     for (int i = 1; i < count && strcmp(argument[i], "--") != 0; i++)
         for (int j = 0; j < OPTION_COUNT; j++) {
             if (!is_compilers(&command_options[j]) || argument[i][0] != '-' ||

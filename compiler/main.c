@@ -393,6 +393,7 @@ main(int count, char **argument)
     if (settings.include == NULL || settings.define == NULL)
         return fail("out of memory");
     _Static_assert(OPTION_COUNT <= 32, "settings.given has a bit for each");
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a write a line, not a write a character */
     command_spell(count, argument);
     int status = read_options(count, argument, &settings);
     if (status < 0)
