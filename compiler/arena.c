@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_SIZE = 64 * 1024, ALIGNMENT = 16, FIRST_CAPACITY = 8 };
+enum { CHUNK_SIZE = 64 * 1024, ALIGNMENT = 16 };
+enum { FIRST_VECTOR_SIZE = 48 /* bytes; two words: most statements have no more */, FIRST_MAP_CAPACITY = 8 };
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -88,7 +89,8 @@ void *
 vector_add(struct arena *arena, struct vector *vector, size_t size)
 {
     if (vector->count == vector->capacity) {
-        u32 capacity = vector->capacity ? vector->capacity * 2 : FIRST_CAPACITY;
+        u32 first = size < FIRST_VECTOR_SIZE ? FIRST_VECTOR_SIZE / (u32)size : 1;
+        u32 capacity = vector->capacity ? vector->capacity * 2 : first;
         void *item = arena_take(arena, capacity * size);
         if (vector->count > 0)
             memcpy(item, vector->item, vector->count * size);
@@ -130,7 +132,7 @@ static void
 grow(struct arena *arena, struct map *map)
 {
     struct map old = *map;
-    map->capacity = old.capacity ? old.capacity * 2 : FIRST_CAPACITY;
+    map->capacity = old.capacity ? old.capacity * 2 : FIRST_MAP_CAPACITY;
     map->slot = arena_take(arena, map->capacity * sizeof *map->slot);
     for (u32 i = 0; i < old.capacity; i++)
         if (old.slot[i].key != NULL)
