@@ -219,6 +219,8 @@ collect(struct unit *unit, struct node *node, u32 server)
         return;
     bool good = read_address(unit, &node->word[1], &binding.address);
     read_options(unit, node, &binding);
+    if (good && binding.udp && binding.address.family == FAMILY_UNIX)
+        later_say(unit, node->word[1].span, "a unix socket for datagrams", "\"udp\" on a unix socket");
     if (!good)
         return;
     binding.port = binding.address.port;

@@ -40,6 +40,8 @@ proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass)
     scope_land(unit, scope, SECTION_proxy, &record);
     compile_rate(unit, scope, DIRECTIVE_proxy_upload_rate, &record.upload_rate, &record.upload_rate_value);
     compile_rate(unit, scope, DIRECTIVE_proxy_download_rate, &record.download_rate, &record.download_rate_value);
+    if (scope_nearest(scope, &directives[DIRECTIVE_proxy_responses]) != NULL)
+        record.flags |= PROXY_RESPONSES;
     outgoing_compile(unit, scope, &record);
     preamble_compile(unit, scope, &record);
     return !good ? 0 : image_add(unit, SECTION_proxy, &record, pass->word[0].span);

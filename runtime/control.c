@@ -47,11 +47,29 @@ control_wake(void)
 /* ---- generations ---- */
 
 static bool
-start_workers(u32 count, const struct blob *blob)
+has_udp(const struct blob *blob)
 {
-    for (; control.worker_count < count; control.worker_count++) {
+    bool has = false;
+    for (u32 i = 1; i < blob->listener_count && !has; i++)
+        has = blob->listener[i].flags & LISTENER_UDP;
+    return has;
+}
+
+/* As many workers as the surroundings say, each with room for datagrams if any are listened for. */
+static bool
+start_workers(const struct surroundings *s)
+{
+    const struct blob *blob = &s->mapping->blob;
+    for (; control.worker_count < s->worker_count; control.worker_count++) {
         control.worker[control.worker_count] = worker_start(control.worker_count, blob);
         if (!control.worker[control.worker_count])
+            return false;
+    }
+    for (u32 i = 0; has_udp(blob) && i < control.worker_count; i++) {
+        struct worker *worker = control.worker[i];
+        if (!worker->udp)
+            worker->udp = udp_open(worker->loop, blob->main[1].worker_connections);
+        if (!worker->udp)
             return false;
     }
     return true;
@@ -76,7 +94,7 @@ static bool
 adopt(struct surroundings *s)
 {
     struct generation *g = generation_open(s);
-    if (!g || !start_workers(s->worker_count, g->blob)) {
+    if (!g || !start_workers(s)) {
         surroundings_unlink(s, control.current->surroundings);
         surroundings_close(s, control.current->surroundings);
         return false;
@@ -85,24 +103,29 @@ adopt(struct surroundings *s)
     return true;
 }
 
-/* Close what no session needs any more. */
-static void
-collect(void)
+/* Is no session left that needs it? While there are older ones, its sockets may be theirs too. */
+static bool
+is_over(const struct generation *g)
 {
-    struct generation **link = &control.current->next;
-    while (*link) {
-        struct generation *old = *link;
-        if (atomic_load(&old->accepting) == 0 && !old->left) {
-            old->left = true;
-            surroundings_close_sockets(old->surroundings, control.current->surroundings);
-            log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "new sessions take the new configuration");
-        }
-        if (old->left && atomic_load(&old->alive) == 0) {
-            *link = old->next;
-            generation_close(old);
-        } else {
-            link = &old->next;
-        }
+    return g->left && atomic_load(&g->alive) == 0 && (!g->next || !surroundings_has_sockets(g->surroundings));
+}
+
+/* Close what no session needs any more, the oldest first. */
+static void
+collect(struct generation **link)
+{
+    struct generation *old = *link;
+    if (!old)
+        return;
+    collect(&old->next);
+    if (atomic_load(&old->accepting) == 0 && !old->left) {
+        old->left = true;
+        surroundings_close_listeners(old->surroundings, control.current->surroundings);
+        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "new sessions take the new configuration");
+    }
+    if (is_over(old)) {
+        *link = old->next;
+        generation_close(old);
     }
 }
 
@@ -143,11 +166,11 @@ static void
 on_wake(struct ev_loop *loop, ev_async *wake, int events)
 {
     (void)loop, (void)wake, (void)events;
-    collect();
+    collect(&control.current->next);
     if (!control.draining)
         return;
     if (atomic_load(&control.current->accepting) == 0)
-        surroundings_close_sockets(control.current->surroundings, NULL);
+        surroundings_close_listeners(control.current->surroundings, NULL);
     if (atomic_load(&control.current->alive) == 0 && !control.current->next)
         end(NULL);
 }
@@ -380,7 +403,7 @@ close_all(void)
     report((const struct worker *const *)control.worker, control.worker_count, &control.current->logger);
     for (u32 i = 0; i < control.worker_count; i++)
         worker_free(control.worker[i]);
-    collect();
+    collect(&control.current->next);
     surroundings_close_sockets(control.current->surroundings, NULL);
     generation_close(control.current);
     ev_loop_destroy(control.loop);
@@ -403,7 +426,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
         die("no event loop: %s", strerror(errno));
     watch();
     struct generation *g = generation_open(first);
-    if (!g || !start_workers(first->worker_count, g->blob))
+    if (!g || !start_workers(first))
         die("the workers cannot be started: %s", strerror(errno));
     publish(g);
     ev_run(control.loop, 0);

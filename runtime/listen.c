@@ -5,6 +5,7 @@
 #include "spcd.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -48,20 +49,27 @@ say_refused(struct shard *shard)
               shard->sessions.count);
 }
 
-/* The endpoint whose address the client connected to; the socket's own, which is the last, if no other. */
+/* The endpoint whose address is local; the socket's own, which is the last, if no other. */
 static const struct blob_endpoint *
-find_endpoint(const struct blob *blob, const struct blob_listener *listener, int fd)
+endpoint_of(const struct blob *blob, const struct blob_listener *listener, const union client_address *local)
 {
     const struct blob_endpoint *first = &blob->endpoint[listener->endpoint];
     const struct blob_endpoint *last = first + listener->endpoint_count - 1;
-    union client_address local;
-    socklen_t size = sizeof local;
-    if (first == last || getsockname(fd, &local.any, &size) != 0)
-        return last;
     for (const struct blob_endpoint *at = first; at < last; at++)
-        if (address_is(&local.any, &blob->address[at->address]))
+        if (address_is(&local->any, &blob->address[at->address]))
             return at;
     return last;
+}
+
+/* The endpoint that the client connected to. */
+static const struct blob_endpoint *
+find_endpoint(const struct blob *blob, const struct blob_listener *listener, int fd)
+{
+    union client_address local = {.any.sa_family = AF_UNSPEC};
+    socklen_t size = sizeof local;
+    if (listener->endpoint_count > 1)
+        getsockname(fd, &local.any, &size);
+    return endpoint_of(blob, listener, &local);
 }
 
 static void
@@ -79,6 +87,39 @@ admit(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen
     listen_give_place(shard, acceptor->listener);
     close(fd);
     say_refused(shard);
+}
+
+union client_address
+listen_local(const struct blob *blob, const struct blob_listener *listener, const struct local_ip *ip)
+{
+    const struct blob_address *record = &blob->address[listener->address];
+    union client_address local = {.any.sa_family = AF_UNIX};
+    if (record->family == FAMILY_IPV4) {
+        local.ipv4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(record->port)};
+        memcpy(&local.ipv4.sin_addr, ip->ip.byte, sizeof local.ipv4.sin_addr);
+    } else if (record->family == FAMILY_IPV6) {
+        local.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(record->port)};
+        memcpy(&local.ipv6.sin6_addr, ip->ip.byte, sizeof local.ipv6.sin6_addr);
+    }
+    return local;
+}
+
+struct session *
+listen_admit(const struct acceptor *acceptor, const struct datagram *datagram)
+{
+    struct shard *shard = acceptor->shard;
+    if (!take_place(acceptor)) {
+        shard->worker->counter[COUNTER_limited]++;
+        return NULL;
+    }
+    union client_address local = listen_local(shard->blob, acceptor->listener, &datagram->to);
+    const struct blob_endpoint *endpoint = endpoint_of(shard->blob, acceptor->listener, &local);
+    struct session *s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);
+    if (s)
+        return s;
+    listen_give_place(shard, acceptor->listener);
+    say_refused(shard);
+    return NULL;
 }
 
 /* ---- accepting ---- */
@@ -122,16 +163,25 @@ on_connection(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
+static bool
+is_udp(const struct acceptor *acceptor)
+{
+    return acceptor->listener->flags & LISTENER_UDP;
+}
+
 void
 listen_start(struct shard *shard)
 {
     const struct blob *blob = shard->blob;
     for (u32 i = 1; i < blob->listener_count; i++) {
         struct acceptor *acceptor = &shard->acceptor[i];
+        if (ev_is_active(&acceptor->io))
+            continue; /* only those for connections had paused */
         u32 place = surroundings_socket(shard->generation->surroundings, i, shard->worker->number);
         acceptor->shard = shard;
         acceptor->listener = &blob->listener[i];
-        ev_io_init(&acceptor->io, on_connection, shard->generation->surroundings->socket[place], EV_READ);
+        ev_io_init(&acceptor->io, is_udp(acceptor) ? udp_on_datagrams : on_connection,
+                   shard->generation->surroundings->socket[place], EV_READ);
         acceptor->io.data = acceptor;
         ev_io_start(shard->worker->loop, &acceptor->io);
     }
@@ -142,5 +192,27 @@ listen_stop(struct shard *shard)
 {
     ev_timer_stop(shard->worker->loop, &shard->worker->accept_pause);
     for (u32 i = 1; i < shard->blob->listener_count; i++)
-        ev_io_stop(shard->worker->loop, &shard->acceptor[i].io);
+        if (!is_udp(&shard->acceptor[i]))
+            ev_io_stop(shard->worker->loop, &shard->acceptor[i].io);
+}
+
+/* Does the shard watch that socket? */
+static bool
+watches(const struct shard *shard, int fd)
+{
+    for (u32 i = 1; shard && i < shard->blob->listener_count; i++)
+        if (shard->acceptor[i].io.fd == fd && ev_is_active(&shard->acceptor[i].io))
+            return true;
+    return false;
+}
+
+/* Sessions of datagrams need the listener's socket for as long as they last. */
+void
+listen_leave(struct shard *shard, const struct shard *successor)
+{
+    bool needed = shard->session_count > 0;
+    listen_stop(shard);
+    for (u32 i = 1; i < shard->blob->listener_count; i++)
+        if (is_udp(&shard->acceptor[i]) && (!needed || watches(successor, shard->acceptor[i].io.fd)))
+            ev_io_stop(shard->worker->loop, &shard->acceptor[i].io);
 }

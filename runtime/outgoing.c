@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,7 +109,8 @@ set_route(const struct session *s, const struct blob_proxy *proxy, int fd)
 int
 outgoing_open(struct session *s, const struct blob_proxy *proxy, int family)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool udp = session_is_udp(s);
+    int fd = socket(family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         session_log(s, LEVEL_ALERT, errno, "socket() failed");
         return -1;
@@ -117,11 +119,17 @@ outgoing_open(struct session *s, const struct blob_proxy *proxy, int family)
         set(fd, SOL_SOCKET, SO_RCVBUF, proxy->rcvbuf);
     if (proxy->sndbuf)
         set(fd, SOL_SOCKET, SO_SNDBUF, proxy->sndbuf);
-    if (family == AF_UNIX)
+    if (family == AF_UNIX) {
+        if (udp) /* a name, made by the system, to which it can be answered */
+            bind(fd, &(struct sockaddr){.sa_family = AF_UNIX}, sizeof(sa_family_t));
         return fd;
-    if (proxy->user_timeout_ms)
+    }
+    if (udp)
+        set(fd, IPPROTO_UDP, UDP_GRO, 1);
+    if (!udp && proxy->user_timeout_ms)
         set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, proxy->user_timeout_ms);
-    set_keepalive(proxy, fd);
+    if (!udp)
+        set_keepalive(proxy, fd);
     if (set_route(s, proxy, fd) && bind_socket(s, proxy, fd))
         return fd;
     close(fd);

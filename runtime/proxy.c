@@ -31,7 +31,12 @@ connected(struct session *s)
     socklen_t size = sizeof local;
     if (log_wants(session_logger(s), LEVEL_INFO) && getsockname(s->upstream.io.fd, &local.any, &size) == 0) {
         address_print(&local.any, true, local_text);
-        session_log_bare(s, LEVEL_INFO, "proxy %s connected to %s", local_text, s->upstream_name);
+        session_log_bare(s, LEVEL_INFO, "%sproxy %s connected to %s", session_is_udp(s) ? "udp " : "", local_text,
+                         s->upstream_name);
+    }
+    if (session_is_udp(s)) {
+        udp_relay_start(s);
+        return;
     }
     s->client.received += s->early; /* as in nginx, which reads it only now */
     relay_start(s);
@@ -321,16 +326,21 @@ void
 return_start(struct session *s)
 {
     struct shard *shard = s->shard;
+    bool udp = session_is_udp(s);
     s->phase = PHASE_RETURN;
     s->action = "returning text";
-    side_open(s, &s->client, s->client.io.fd, on_return);
+    if (!udp)
+        side_open(s, &s->client, s->client.io.fd, on_return);
     size_t size = expr_run(s, &shard->blob->expr[s->server->value], shard->scratch, shard->generation->buffer_size);
     if (size > shard->generation->buffer_size) {
         session_log(s, LEVEL_ERROR, 0, "the value has more than %u bytes", shard->generation->buffer_size);
         session_end(s, CLOSE_internal);
         return;
     }
-    return_done(s, side_write(s, &s->client, shard->scratch, size));
+    if (udp)
+        udp_return(s, shard->scratch, size);
+    else
+        return_done(s, side_write(s, &s->client, shard->scratch, size));
 }
 
 void

@@ -25,7 +25,8 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)events;
     struct session *s = timer->data;
-    double due = s->phase == PHASE_RELAY ? relay_due(s) : s->due, left = due - ev_now(loop);
+    bool relaying = s->phase == PHASE_RELAY || s->phase == PHASE_UDP;
+    double due = relaying ? relay_due(s) : s->due, left = due - ev_now(loop);
     if (left > 0) {
         ev_timer_set(timer, left, 0);
         ev_timer_start(loop, timer);
@@ -36,6 +37,7 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         [PHASE_CONNECT] = proxy_timeout,
         [PHASE_PAUSE] = proxy_pause_over,
         [PHASE_RELAY] = relay_timeout,
+        [PHASE_UDP] = udp_timeout,
         [PHASE_RETURN] = return_timeout,
     };
     on_timeout[s->phase](s);
@@ -124,7 +126,7 @@ session_log(const struct session *s, enum level level, int error, const char *fo
     if (s->action)
         at = append(text, at, sizeof text, " while %s", s->action);
     address_print(&s->address.any, false, client);
-    at = append(text, at, sizeof text, ", client: %s, server: %s", client,
+    at = append(text, at, sizeof text, ", %sclient: %s, server: %s", session_is_udp(s) ? "udp " : "", client,
                 blob_string(blob, blob->address[s->listener->address].text));
     if (s->upstream_name)
         at = append(text, at, sizeof text, ", upstream: \"%s\"", s->upstream_name);
@@ -156,6 +158,8 @@ session_local_address(const struct session *s)
 {
     union client_address local = {.any.sa_family = AF_UNIX};
     socklen_t size = sizeof local;
+    if (session_is_udp(s))
+        return listen_local(s->shard->blob, s->listener, &s->client.udp.local);
     if (getsockname(s->client.io.fd, &local.any, &size) != 0)
         local.any.sa_family = AF_UNIX;
     return local;
@@ -169,7 +173,7 @@ say_connected(const struct session *s)
     const struct blob *blob = s->shard->blob;
     char client[ADDRESS_TEXT];
     address_print(&s->address.any, true, client);
-    session_log_bare(s, LEVEL_INFO, "client %s connected to %s", client,
+    session_log_bare(s, LEVEL_INFO, "%sclient %s connected to %s", session_is_udp(s) ? "udp " : "", client,
                      blob_string(blob, blob->address[s->endpoint->address].text));
 }
 
@@ -196,34 +200,51 @@ unlink_session(struct session *s)
     s->shard->session_count--;
 }
 
-bool
-session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
-              const struct sockaddr *address, socklen_t size)
+struct session *
+session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, const struct sockaddr *address,
+            socklen_t size)
 {
     struct shard *shard = acceptor->shard;
     struct session *s = slab_take(&shard->sessions);
     if (!s)
-        return false;
+        return NULL;
     *s = (struct session){.shard = shard, .listener = acceptor->listener, .endpoint = endpoint};
     s->number = session_number();
     s->server = &shard->blob->server[endpoint->server];
     memcpy(&s->address, address, size < sizeof s->address ? size : sizeof s->address);
     if (size <= sizeof(sa_family_t)) /* a client on a unix socket that bound none */
         s->address.any.sa_family = AF_UNIX;
-    s->client.io.fd = fd;
-    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
+    s->client.io.fd = -1;
     s->upstream.io.fd = -1;
     ev_init(&s->timer, on_timer);
     s->timer.data = s;
     link_session(s);
     shard->worker->counter[COUNTER_accepted]++;
     say_connected(s);
+    return s;
+}
+
+bool
+session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
+              const struct sockaddr *address, socklen_t size)
+{
+    struct session *s = session_new(acceptor, endpoint, address, size);
+    if (!s)
+        return false;
+    s->client.io.fd = fd;
+    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
+    session_run(s);
+    return true;
+}
+
+void
+session_run(struct session *s)
+{
     slot_assign(s);
     if (s->server->proxy)
         proxy_start(s);
     else
         return_start(s);
-    return true;
 }
 
 /* What was read early and reached nobody counts as not read: the client must learn it by a reset. */
@@ -243,11 +264,15 @@ session_end(struct session *s, enum close reason)
     worker->counter[COUNTER_client_bytes] += s->client.received;
     worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
     balance_release(s, false);
-    disown_early(s);
+    if (session_is_udp(s))
+        udp_close(s);
+    else
+        disown_early(s);
     rate_close(s, &s->upstream);
     rate_close(s, &s->client);
     side_close(s, &s->upstream);
-    side_close(s, &s->client);
+    if (!session_is_udp(s))
+        side_close(s, &s->client);
     listen_give_place(shard, s->listener);
     ev_timer_stop(worker->loop, &s->timer);
     if (s->tried)

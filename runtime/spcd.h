@@ -111,6 +111,48 @@ void pipe_pool_close(struct pipe_pool *pool);
 struct pipe *pipe_take(struct pipe_pool *pool);
 void pipe_give(struct pipe_pool *pool, struct pipe *pipe);
 
+/* ---- datagram.c: datagrams, many at a time ---- */
+
+enum {
+    DATAGRAM_MOST = 65535,  /* bytes, of one or of several that came in one piece */
+    DATAGRAM_SEGMENTS = 64, /* how many the system takes in one piece */
+    DATAGRAM_BATCH = 32,    /* pieces that are received at once */
+};
+
+/* The address of ours that a datagram came to, and its answer has to leave from. */
+struct local_ip {
+    u32 interface; /* its number; 0: any */
+    ip16 ip;       /* IPv4 in its first four bytes */
+};
+
+/* What was received in one piece: datagrams of segment bytes each, the last one perhaps shorter. */
+struct datagram {
+    const u8 *data;
+    u32 size, segment;
+    union client_address from;
+    struct local_ip to;
+};
+
+struct datagrams;
+
+/* Memory to receive and to send; NULL: there is none. One for each worker. */
+struct datagrams *datagrams_open(struct ev_loop *loop);
+/* From the thread of the loop, before the first is sent. */
+void datagrams_start(struct datagrams *datagrams);
+void datagrams_close(struct datagrams *datagrams);
+
+/* Receive what there is, in at most DATAGRAM_BATCH pieces, until the next call; named: with from and to. How many;
+ * -1: errno. lost is how many the system had to drop on this socket, since it was opened. */
+int datagrams_receive(struct datagrams *datagrams, int fd, bool named, u32 *lost);
+const struct datagram *datagrams_at(const struct datagrams *datagrams, int index);
+
+/* Send a copy of a piece, before the loop waits again; to: AF_UNSPEC for a connected socket; from: zero for any
+ * address of ours. False: there is no room for it. */
+bool datagrams_queue(struct datagrams *datagrams, int fd, const union client_address *to, const struct local_ip *from,
+                     const u8 *data, u32 size, u32 segment);
+/* The socket will be closed: send what waits for it now. */
+void datagrams_flush(struct datagrams *datagrams, int fd);
+
 /* ---- log.c: error_log ---- */
 
 enum { LOG_LINE = 2048 }; /* nginx's limit for a line */
@@ -193,6 +235,9 @@ void surroundings_adopt(struct surroundings *surroundings, const struct surround
 
 /* Close all sockets but those that kept (which may be NULL) has too; close everything and free it. */
 void surroundings_close_sockets(struct surroundings *surroundings, const struct surroundings *kept);
+/* The same, but for those that sessions of datagrams still need; are there any? */
+bool surroundings_has_sockets(const struct surroundings *surroundings);
+void surroundings_close_listeners(struct surroundings *surroundings, const struct surroundings *kept);
 void surroundings_close(struct surroundings *surroundings, const struct surroundings *kept);
 
 /* Remove the unix sockets from the file system, but those that kept has too. */
@@ -335,6 +380,7 @@ struct acceptor {
     ev_io io;
     struct shard *shard;
     const struct blob_listener *listener;
+    u32 lost; /* datagrams that the system had to drop */
 };
 
 struct shard {
@@ -358,6 +404,7 @@ struct worker {
     ev_async wake;
     ev_timer accept_pause;    /* after EMFILE */
     struct pipe_pool pipes;
+    struct udp *udp;          /* NULL: no generation so far had a listener for it */
     struct shard *shard;      /* takes new sessions; NULL when draining */
     struct session *first;    /* all sessions, of every generation */
     double refused_said;      /* when a refusal was last logged */
@@ -384,16 +431,38 @@ void worker_released(struct shard *shard);
 /* ---- listen.c: accept, choose the server ---- */
 
 void listen_start(struct shard *shard);
+/* Accept no more; a successor watches the sockets that it has too. */
 void listen_stop(struct shard *shard);
+void listen_leave(struct shard *shard, const struct shard *successor);
+
+/* The address of ours that a datagram to ip came to. */
+union client_address listen_local(const struct blob *blob, const struct blob_listener *listener,
+                                  const struct local_ip *ip);
+
+/* A session for the sender of a datagram; NULL: it may not come in. */
+struct session *listen_admit(const struct acceptor *acceptor, const struct datagram *datagram);
 
 /* A session of the listener is over: another may come in. */
 void listen_give_place(struct shard *shard, const struct blob_listener *listener);
 
 /* ---- session.c: its life, its timer, its log lines, its only end ---- */
 
+/* A client that sends datagrams, to a socket that is not its own. */
+struct udp_client {
+    struct session *next; /* in the worker's table */
+    struct local_ip local;
+    int fd;
+    u32 hash;
+    u32 requests, responses; /* datagrams from and to the client */
+    bool known;              /* it is in the table */
+};
+
 /* One side's socket and what waits to be written to it. */
 struct side {
-    ev_io io; /* io.fd: the socket, -1 for none */
+    union {
+        ev_io io; /* io.fd: the socket, -1 for none */
+        struct udp_client udp;
+    };
     u64 received, sent;
     u8 *buffer;        /* what waits: bytes at to end of it, from the slab */
     struct pipe *pipe; /* or what is in this pipe; never both */
@@ -406,7 +475,7 @@ struct side {
     bool nodelay_due; /* TCP_NODELAY is wanted and not set yet */
 };
 
-enum phase { PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_RETURN };
+enum phase { PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
 
 struct session {
     struct shard *shard;
@@ -446,9 +515,22 @@ u64 session_number(void);
 /* The address of ours that the client connected to. */
 union client_address session_local_address(const struct session *session);
 
+/* A session of a client at address, still without a socket. NULL: all are in use. */
+struct session *session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoint,
+                            const struct sockaddr *address, socklen_t size);
+
 /* Begin a session on the accepted socket fd, which it takes. False: all are in use; fd is still the caller's. */
 bool session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
                    const struct sockaddr *address, socklen_t size);
+
+/* Do what its server says with a session that is ready. */
+void session_run(struct session *session);
+
+static inline bool
+session_is_udp(const struct session *session)
+{
+    return session->listener->flags & LISTENER_UDP;
+}
 
 /* The only end: count, log, give everything back. */
 void session_end(struct session *session, enum close reason);
@@ -541,6 +623,25 @@ void proxy_timeout(struct session *session);
 void proxy_pause_over(struct session *session);
 void return_start(struct session *session);
 void return_timeout(struct session *session);
+
+/* ---- udp.c: sessions of datagrams ---- */
+
+/* What a worker needs for at most so many; NULL: there is no memory. */
+struct udp *udp_open(struct ev_loop *loop, u32 sessions);
+/* From the worker's thread. */
+void udp_start(struct udp *udp);
+void udp_free(struct udp *udp);
+
+/* The callback of a listener's socket. */
+void udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events);
+
+/* The socket towards the upstream is connected. */
+void udp_relay_start(struct session *session);
+void udp_timeout(struct session *session);
+/* Send a value, in one datagram, and end. */
+void udp_return(struct session *session, const u8 *data, size_t size);
+/* The session ends. */
+void udp_close(struct session *session);
 
 /* ---- balance.c: which peer ---- */
 

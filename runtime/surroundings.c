@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,7 +34,8 @@ count_workers(const struct blob_main *main)
 static u32
 sockets_of(const struct surroundings *s, const struct blob_listener *listener)
 {
-    return listener->flags & LISTENER_REUSEPORT ? s->worker_count : 1;
+    /* The system then gives all datagrams of a client to one worker. */
+    return listener->flags & (LISTENER_REUSEPORT | LISTENER_UDP) ? s->worker_count : 1;
 }
 
 u32
@@ -109,12 +111,14 @@ static void
 configure(int fd, const struct blob_listener *listener, bool fresh)
 {
     u32 flags = listener->flags;
-    if (flags & LISTENER_DEFERRED || !fresh)
-        set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, !!(flags & LISTENER_DEFERRED));
     if (listener->rcvbuf)
         set(fd, SOL_SOCKET, SO_RCVBUF, listener->rcvbuf);
     if (listener->sndbuf)
         set(fd, SOL_SOCKET, SO_SNDBUF, listener->sndbuf);
+    if (flags & LISTENER_UDP)
+        return;
+    if (flags & LISTENER_DEFERRED || !fresh)
+        set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, !!(flags & LISTENER_DEFERRED));
     if (flags & (LISTENER_KEEPALIVE | LISTENER_NO_KEEPALIVE))
         set(fd, SOL_SOCKET, SO_KEEPALIVE, !(flags & LISTENER_NO_KEEPALIVE));
     if (listener->keepalive_idle_s)
@@ -127,6 +131,19 @@ configure(int fd, const struct blob_listener *listener, bool fresh)
         set(fd, IPPROTO_TCP, TCP_FASTOPEN, listener->fastopen);
     if (flags & LISTENER_REUSEPORT)
         set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+/* Datagrams come with the address that they were sent to, which an answer has to leave from; several of a sender in
+ * one piece; and with the number of those that were lost before. */
+static void
+configure_udp(int fd, int family)
+{
+    set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    set(fd, IPPROTO_UDP, UDP_GRO, 1);
+    if (family == AF_INET6)
+        set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    else
+        set(fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
 /* A unix socket that nobody listens on any more was left by a program that died. */
@@ -159,10 +176,14 @@ static int
 new_socket(const struct blob_listener *listener, const union address *address)
 {
     int family = address->any.sa_family, protocol = listener->flags & LISTENER_MULTIPATH ? IPPROTO_MPTCP : 0;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    bool udp = listener->flags & LISTENER_UDP;
+    int fd = socket(family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
     if (fd < 0)
         return -1;
-    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (udp)
+        configure_udp(fd, family);
+    else
+        set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !!(listener->flags & LISTENER_IPV6ONLY));
     configure(fd, listener, true);
@@ -178,7 +199,7 @@ refuse(const struct logger *logger, const char *what, const char *name, int erro
 
 /* Bind and listen. In a test an address in use is in order, and then there is no socket. */
 static bool
-open_socket(const struct surroundings *s, const struct blob_listener *listener, bool test,
+open_socket(const struct surroundings *s, const struct blob_listener *listener, u32 worker, bool test,
             const struct logger *logger, int *result)
 {
     const struct blob *blob = &s->mapping->blob;
@@ -190,11 +211,16 @@ open_socket(const struct surroundings *s, const struct blob_listener *listener, 
     if (fd < 0)
         return refuse(logger, "socket()", name, errno);
     *result = fd;
+    bool udp = listener->flags & LISTENER_UDP, shares = udp && s->worker_count > 1;
+    if (shares && worker > 0)
+        set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (test ? bind(fd, &address.any, size) != 0 : !bind_patiently(fd, &address, size))
         return (test && errno == EADDRINUSE) || refuse(logger, "bind() to", name, errno);
     if (test && address.any.sa_family == AF_UNIX && address.un.sun_path[0])
         unlink(address.un.sun_path);
-    return listen(fd, (int)listener->backlog) == 0 || refuse(logger, "listen() to", name, errno);
+    if (shares && worker == 0) /* only now, so that nobody else is on that port unnoticed */
+        set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    return udp || listen(fd, (int)listener->backlog) == 0 || refuse(logger, "listen() to", name, errno);
 }
 
 /* The socket that old has for the same address and worker, -1 if none. */
@@ -208,7 +234,7 @@ find_socket(const struct surroundings *old, const struct blob *blob, const struc
         const struct blob_listener *candidate = &other->listener[i];
         u32 count = sockets_of(old, candidate);
         bool same = strcmp(blob_string(other, other->address[candidate->address].text), name) == 0 &&
-                    !((candidate->flags ^ listener->flags) & (LISTENER_IPV6ONLY | LISTENER_MULTIPATH));
+                    !((candidate->flags ^ listener->flags) & (LISTENER_IPV6ONLY | LISTENER_MULTIPATH | LISTENER_UDP));
         if (same && worker < count)
             return old->socket[place + worker];
         place += count;
@@ -228,8 +254,9 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
             s->socket[place] = kept;
             if (kept >= 0) {
                 configure(kept, listener, false);
-                listen(kept, (int)listener->backlog);
-            } else if (!open_socket(s, listener, test, logger, &s->socket[place])) {
+                if (!(listener->flags & LISTENER_UDP))
+                    listen(kept, (int)listener->backlog);
+            } else if (!open_socket(s, listener, worker, test, logger, &s->socket[place])) {
                 return false;
             }
         }
@@ -309,6 +336,31 @@ has_socket(const struct surroundings *s, int fd)
         if (s->socket[i] == fd)
             return true;
     return false;
+}
+
+bool
+surroundings_has_sockets(const struct surroundings *s)
+{
+    bool has = false;
+    for (u32 i = 0; i < s->socket_count && !has; i++)
+        has = s->socket[i] >= 0;
+    return has;
+}
+
+void
+surroundings_close_listeners(struct surroundings *s, const struct surroundings *kept)
+{
+    const struct blob *blob = &s->mapping->blob;
+    u32 place = 0;
+    for (u32 i = 1; i < blob->listener_count; i++)
+        for (u32 worker = 0; worker < sockets_of(s, &blob->listener[i]); worker++, place++) {
+            bool shared = has_socket(kept, s->socket[place]);
+            if (!shared && blob->listener[i].flags & LISTENER_UDP)
+                continue;
+            if (!shared && s->socket[place] >= 0)
+                close(s->socket[place]);
+            s->socket[place] = -1;
+        }
 }
 
 void

@@ -64,8 +64,7 @@ variable_server_port(struct session *s, struct output *out)
 static bool
 variable_protocol(struct session *s, struct output *out)
 {
-    (void)s;
-    output_print(out, "TCP");
+    output_print(out, session_is_udp(s) ? "UDP" : "TCP");
     return true;
 }
 

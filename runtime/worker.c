@@ -17,7 +17,7 @@ static void
 leave_shard(struct shard *shard)
 {
     struct generation *g = shard->generation;
-    listen_stop(shard);
+    listen_leave(shard, shard->worker->shard);
     shard->accepting = false;
     if (shard->session_count == 0)
         atomic_fetch_sub(&g->alive, 1);
@@ -30,6 +30,7 @@ worker_released(struct shard *shard)
 {
     if (shard->accepting || shard->session_count > 0)
         return;
+    listen_leave(shard, NULL);
     atomic_fetch_sub(&shard->generation->alive, 1);
     control_wake();
 }
@@ -42,6 +43,8 @@ take_shard(struct worker *worker, struct shard *shard)
     if (shard) {
         shard->worker = worker;
         shard->accepting = true;
+        if (worker->udp)
+            udp_start(worker->udp);
         listen_start(shard); /* before the old one stops: what both listen to is never unwatched */
     }
     if (old)
@@ -197,6 +200,8 @@ worker_join(struct worker *worker)
 void
 worker_free(struct worker *worker)
 {
+    if (worker->udp)
+        udp_free(worker->udp);
     if (worker->loop)
         ev_loop_destroy(worker->loop);
     pthread_mutex_destroy(&worker->mutex);

@@ -52,6 +52,12 @@ class Names:
         known = self.proxy if peer else self.exact
         known[f"[{host}]:{port}" if ":" in host else f"{host}:{port}"] = f"<{name}>"
 
+    def add_peer(self, name, peer):
+        """The same of an origin that hears datagrams."""
+        if isinstance(peer, tuple):
+            host, port = peer[:2]
+            self.proxy[f"[{host}]:{port}" if ":" in host else f"{host}:{port}"] = f"<{name}>"
+
     def apply(self, text):
         for path, name in sorted(self.paths.items(), key=lambda one: -len(one[0])):
             text = text.replace(path, name)

@@ -11,7 +11,7 @@ import time
 import logs
 from server import Server
 from talk import Failure, Skip, seconds_of, size_of, text_of
-from wire import BLOCK, PATIENCE, Address, Origin, Ports, Wire
+from wire import BLOCK, PATIENCE, Address, Datagrams, Origin, Ports, UdpOrigin, Wire, pattern
 
 PLACE = re.compile(r"@([a-z]\w*(?:\.\d+)?)(\.port)?")
 WATCHDOG = 60
@@ -32,15 +32,16 @@ class Play:
     # -- before the first step
 
     def address(self, name, words):
+        udp = "udp" in words
         if "unix" in words:
-            return Address(name, socket.AF_UNIX, None, None, path=f"{self.folder}/{name}.sock")
+            return Address(name, socket.AF_UNIX, None, None, path=f"{self.folder}/{name}.sock", udp=udp)
         family, host = (socket.AF_INET6, "::1") if "ipv6" in words else (socket.AF_INET, "127.0.0.1")
         if "ports" in words:
             return self.range(name, int(words[words.index("ports") + 1]))
         port = self.ports.take()
         if "any" in words:
-            return Address(name, family, "::" if "ipv6" in words else "0.0.0.0", port)
-        return Address(name, family, host, port)
+            return Address(name, family, "::" if "ipv6" in words else "0.0.0.0", port, udp=udp)
+        return Address(name, family, host, port, udp=udp)
 
     def range(self, name, count):
         first = self.ports.take(count)
@@ -58,7 +59,8 @@ class Play:
         for name, *words in self.scenario.origins:
             state = next((word for word in words if word in ("off", "full")), "on")
             says = text_of(words[words.index("says") + 1]) if "says" in words else None
-            self.wire.origins[name] = Origin(self.addresses[name], state, says)
+            address = self.addresses[name]
+            self.wire.origins[name] = UdpOrigin(address, state) if address.udp else Origin(address, state, says)
 
     def filled(self, lines):
         """A block's text with the places filled in, less the common indent."""
@@ -167,7 +169,11 @@ class Play:
 
     def accepts(self, name, rest):
         self.wire.accept(self.wire.origins[name], rest[0])
-        self.names.add_client_side(rest[0], self.connection(rest[0]).sock, peer=True)
+        one = self.connection(rest[0])
+        if isinstance(one, Datagrams):
+            self.names.add_peer(rest[0], one.peer)
+        else:
+            self.names.add_client_side(rest[0], one.sock, peer=True)
 
     def meets(self, name, rest):
         if rest[:2] != ["nobody", "for"]:
@@ -238,7 +244,9 @@ class Play:
 
     def receives(self, name, rest):
         one, what = self.connection(name), rest[0]
-        if what in ("end", "reset"):
+        if isinstance(one, Datagrams):
+            self.receives_datagram(one, rest)
+        elif what in ("end", "reset"):
             self.receives_ending(one, what)
         elif what == "nothing":
             self.receives_nothing(one, seconds_of(rest[2]))
@@ -248,6 +256,23 @@ class Play:
             self.receives_text(one, text_of(what))
         else:
             self.receives_made_up(one, size_of(what), "slowly" in rest)
+
+    def receives_datagram(self, one, rest):
+        """The next one, whole; its text, or its made-up bytes."""
+        seen = []
+        quiet = rest[0] == "nothing"
+        self.wire.pump(lambda: seen or seen.extend([] if (data := one.take()) is None else [data]) or seen,
+                       seconds_of(rest[2]) if quiet else PATIENCE)
+        if quiet or not seen:
+            if bool(seen) == quiet:
+                raise Failure(f"received {seen[0][:200]!r}" if seen else "received nothing")
+            return
+        wanted = text_of(rest[0])
+        if wanted is None:
+            wanted = pattern(one.checked, size_of(rest[0]))
+            one.checked += len(wanted)
+        if seen[0] != wanted:
+            raise Failure(f"received {seen[0][:200]!r}, {len(seen[0])} bytes")
 
     def receives_ending(self, one, what):
         seen = self.wire.read_all(one)

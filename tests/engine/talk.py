@@ -40,8 +40,10 @@ Settings
 
 Addresses: @NAME is the address, @NAME.port its port, @dir the scenario's own folder, in configurations and in texts;
 @C.port is the port that the client C connected from, in texts
-    listen NAME [ipv6|unix|any|ports N]                 any: the port alone, all addresses; ports N: a range, NAME.0 ...
-    origin NAME [ipv6|unix|any] [off|full] [says TEXT]  off: nobody listens; full: never accepts, backlog full;
+    listen NAME [udp] [ipv6|unix|any|ports N]           any: the port alone, all addresses; ports N: a range, NAME.0 ...
+    origin NAME [udp] [ipv6|unix|any] [off|full] [says TEXT]
+                                                        udp: each send is a datagram, each receive takes one whole;
+                                                        who sends from a new address is accepted once  off: nobody listens; full: never accepts, backlog full;
                                                         says: takes everyone by itself, sends TEXT and closes
 Blocks (indented lines under a head that ends with a colon)
     main:  stream:  stream NAME:  config:  config NAME:  file PATH:       config: a whole file instead of main and stream

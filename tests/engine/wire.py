@@ -28,8 +28,9 @@ def pattern(offset, size):
 class Address:
     """A named address: what the configuration says, what a socket takes, what the log calls it."""
 
-    def __init__(self, name, family, host, port, path=None, text=None):
+    def __init__(self, name, family, host, port, path=None, text=None, udp=False):
         self.name, self.family, self.host, self.port, self.path = name, family, host, port, path
+        self.udp = udp
         self.text = text or self.shown(host)
 
     def shown(self, host):
@@ -61,9 +62,11 @@ class Ports:
         try:
             lock.bind(f"\0spc-talk-{port}")
             for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-                with socket.socket(family, socket.SOCK_STREAM) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((host, port))
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    with socket.socket(family, kind) as probe:
+                        if kind == socket.SOCK_STREAM:
+                            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                        probe.bind((host, port))
         except OSError:
             lock.close()
             return False
@@ -132,6 +135,80 @@ class Connection:
     def transcript(self):
         received = "some bytes" if self.vague else f"{self.count} bytes"  # which ones, the steps have compared
         return f"{self.name}: received {received}, then {self.ended or 'left open'}"
+
+
+class Datagrams(Connection):
+    """A client's socket, or what an origin's socket has of one client: each piece is a datagram."""
+
+    def __init__(self, name, sock, client, origin=None, peer=None):
+        self.name, self.sock, self.client, self.origin, self.peer = name, sock, client, origin, peer
+        self.queue, self.inbox = [], []
+        self.made = self.checked = self.count = 0
+        self.ended, self.vague = None, False
+        self.sock.setblocking(False)
+
+    def send_some(self):
+        for head in self.queue:
+            data = pattern(*head) if isinstance(head, tuple) else head
+            try:
+                self.sock.sendto(data, self.peer) if self.peer else self.sock.send(data)
+            except ConnectionRefusedError:
+                pass
+        self.queue.clear()
+
+    def take(self):
+        """The next datagram, None if there is none yet."""
+        if self.origin:
+            self.origin.sort()
+        else:
+            try:
+                self.inbox.append(self.sock.recv(1 << 16))
+            except (BlockingIOError, ConnectionRefusedError):
+                pass
+        if not self.inbox:
+            return None
+        self.count += len(self.inbox[0])
+        return self.inbox.pop(0)
+
+
+class UdpOrigin:
+    """A server of datagrams: each address that it hears from is a connection."""
+
+    says = None
+
+    def __init__(self, address, state):
+        self.address, self.met, self.sock = address, 0, None
+        self.flows, self.strangers = {}, []
+        if state != "off":
+            self.listen()
+        else:
+            self.sock = socket.socket(self.address.family, socket.SOCK_DGRAM)
+
+    def listen(self):
+        self.sock = socket.socket(self.address.family, socket.SOCK_DGRAM)
+        self.sock.setblocking(False)
+        self.sock.bind(self.address.target())
+
+    def stop(self):
+        self.sock.close()
+
+    def sort(self):
+        while True:
+            try:
+                data, peer = self.sock.recvfrom(1 << 16)
+            except OSError:
+                return
+            if peer not in self.flows:
+                self.flows[peer] = Datagrams(None, self.sock, False, self, peer)
+                self.strangers.append(self.flows[peer])
+            self.flows[peer].inbox.append(data)
+
+    def accept(self):
+        self.sort()
+        if not self.strangers:
+            return None
+        self.met += 1
+        return self.strangers.pop(0)
 
 
 class Origin:
@@ -234,7 +311,7 @@ class Wire:
             sock.close()
 
     def connect(self, name, address, host, source, window):
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        sock = socket.socket(address.family, socket.SOCK_DGRAM if address.udp else socket.SOCK_STREAM)
         if window:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         if source:
@@ -245,7 +322,7 @@ class Wire:
         except OSError:
             sock.close()
             raise
-        connection = Connection(name, sock, True)
+        connection = (Datagrams if address.udp else Connection)(name, sock, True)
         if name:
             self.connections[name] = connection
         return connection
@@ -260,7 +337,9 @@ class Wire:
 
         if not self.pump(taken):
             raise Failure(f"nobody connects to {origin.address.name}")
-        self.connections[name] = Connection(name, sock, False)
+        if isinstance(sock, Datagrams):
+            sock.name = name
+        self.connections[name] = sock if isinstance(sock, Datagrams) else Connection(name, sock, False)
 
     def read_all(self, connection):
         """To the end, however it comes."""
@@ -277,7 +356,7 @@ class Wire:
             if one.client:
                 one.sock.close()
         for one in still:
-            if not one.client:
+            if not one.client and not isinstance(one, Datagrams):
                 poll = select.poll()
                 poll.register(one.sock, select.POLLRDHUP)
                 poll.poll(1000)

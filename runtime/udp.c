@@ -1,0 +1,449 @@
+/*
+ * UDP sessions. A client, and the address of ours that it sends to, is one session, whichever generation it began in:
+ * the worker finds it by a table. Datagrams go on at once, on a connected socket of the session's own; nothing waits.
+ *
+ *      listening socket ──client's datagrams──► session ──► connected socket ──► upstream
+ *                       ◄──────answers──────────        ◄──
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    RECEIVE_ROUNDS = 4,   /* batches of one socket before the others have their turn */
+    SAY_PAUSE_S = 1,      /* between two lines about what is lost */
+};
+
+struct udp {
+    struct datagrams *datagrams;
+    struct session **bucket;
+    u32 mask;                       /* the number of buckets is a power of two */
+    u64 seed;                       /* so that nobody can choose clients that share a bucket */
+    const struct datagram *pending; /* the first of a session whose upstream is being chosen */
+    double lost_said;
+};
+
+/* ---- the table of sessions ---- */
+
+static u64
+mix(u64 hash, const void *data, size_t size)
+{
+    for (size_t at = 0; at < size; at += sizeof(u32)) {
+        u32 word;
+        memcpy(&word, (const u8 *)data + at, sizeof word);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio */
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+static u32
+hash_of(const struct udp *udp, int fd, const union client_address *from, const struct local_ip *to)
+{
+    u64 hash = mix(udp->seed ^ (u32)fd, from, sizeof *from);
+    return (u32)(mix(hash, to, sizeof *to) >> 32);
+}
+
+static struct session **
+bucket_of(const struct udp *udp, u32 hash)
+{
+    return &udp->bucket[hash & udp->mask];
+}
+
+static struct session *
+find(const struct udp *udp, int fd, const struct datagram *piece)
+{
+    u32 hash = hash_of(udp, fd, &piece->from, &piece->to);
+    struct session *s = *bucket_of(udp, hash);
+    while (s && !(s->client.udp.hash == hash && s->client.udp.fd == fd &&
+                  memcmp(&s->address, &piece->from, sizeof s->address) == 0 &&
+                  memcmp(&s->client.udp.local, &piece->to, sizeof piece->to) == 0))
+        s = s->client.udp.next;
+    return s;
+}
+
+static void
+enter(struct udp *udp, struct session *s)
+{
+    struct session **bucket = bucket_of(udp, s->client.udp.hash);
+    s->client.udp.next = *bucket;
+    s->client.udp.known = true;
+    *bucket = s;
+}
+
+/* From now on the client's datagrams begin another session. */
+static void
+forget(struct udp *udp, struct session *s)
+{
+    struct session **link = bucket_of(udp, s->client.udp.hash);
+    if (!s->client.udp.known)
+        return;
+    while (*link != s)
+        link = &(*link)->client.udp.next;
+    *link = s->client.udp.next;
+    s->client.udp.known = false;
+}
+
+/* ---- ends ---- */
+
+static struct udp *
+udp_of(const struct session *s)
+{
+    return s->shard->worker->udp;
+}
+
+static void
+say_end(const struct session *s, const char *what)
+{
+    session_log_bare(s, LEVEL_INFO,
+                     "udp %s, packets from/to client:%u/%u, bytes from/to client:%llu/%llu, bytes from/to "
+                     "upstream:%llu/%llu",
+                     what, s->client.udp.requests, s->client.udp.responses, (unsigned long long)s->client.received,
+                     (unsigned long long)s->client.sent, (unsigned long long)s->upstream.received,
+                     (unsigned long long)s->upstream.sent);
+}
+
+/* Has it had all the answers that its datagrams so far may expect? */
+static bool
+is_answered(const struct session *s, const struct blob_proxy *proxy)
+{
+    return !(proxy->flags & PROXY_RESPONSES) ||
+           s->client.udp.responses >= (u64)proxy->responses * s->client.udp.requests;
+}
+
+/* False: the session has ended. */
+static bool
+goes_on(struct session *s)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    if (proxy->requests && s->client.udp.requests < proxy->requests)
+        return true;
+    if (proxy->requests)
+        forget(udp_of(s), s);
+    if (!(proxy->flags & PROXY_RESPONSES) || !is_answered(s, proxy))
+        return true;
+    say_end(s, "done");
+    session_end(s, CLOSE_answered);
+    return false;
+}
+
+void
+udp_timeout(struct session *s)
+{
+    if (s->due > ev_now(s->shard->worker->loop)) { /* it is not proxy_timeout */
+        relay_timeout(s);
+        return;
+    }
+    if (is_answered(s, session_proxy(s))) {
+        say_end(s, "timed out");
+        session_end(s, CLOSE_idle);
+        return;
+    }
+    session_log(s, LEVEL_ERROR, ETIMEDOUT, "upstream timed out");
+    session_end(s, CLOSE_unanswered);
+}
+
+void
+udp_close(struct session *s)
+{
+    struct udp *udp = udp_of(s);
+    forget(udp, s);
+    if (s->upstream.io.fd >= 0)
+        datagrams_flush(udp->datagrams, s->upstream.io.fd);
+}
+
+/* ---- to the upstream ---- */
+
+static u32
+count_of(u32 size, u32 segment)
+{
+    return size > 0 ? (size + segment - 1) / segment : 1;
+}
+
+static void
+say_lost(struct session *s)
+{
+    struct udp *udp = udp_of(s);
+    double now = ev_now(s->shard->worker->loop);
+    s->shard->worker->counter[COUNTER_datagrams_lost]++;
+    if (now - udp->lost_said < SAY_PAUSE_S)
+        return;
+    udp->lost_said = now;
+    session_log(s, LEVEL_ERROR, 0, "no room for a datagram");
+}
+
+static void
+queue_upstream(struct session *s, const u8 *data, u32 size, u32 segment)
+{
+    static const union client_address connected;
+    static const struct local_ip any;
+    if (datagrams_queue(udp_of(s)->datagrams, s->upstream.io.fd, &connected, &any, data, size, segment))
+        s->upstream.sent += size;
+    else
+        say_lost(s);
+}
+
+/* The first datagram of a session carries the PROXY header. */
+static bool
+queue_first(struct session *s, const u8 *data, u32 size)
+{
+    struct shard *shard = s->shard;
+    size_t room = shard->generation->buffer_size, at = preamble_write(s, shard->scratch, room);
+    if (at == 0 || at + size > room || at + size > DATAGRAM_MOST)
+        return false;
+    memcpy(shard->scratch + at, data, size);
+    queue_upstream(s, shard->scratch, (u32)at + size, (u32)at + size);
+    return true;
+}
+
+/* Pass on datagrams of the client's. The session may end. */
+static void
+forward(struct session *s, const u8 *data, u32 size, u32 segment)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    bool first = s->upstream.sent == 0 && proxy->flags & PROXY_PROTOCOL;
+    if (rate_allowance(s, &s->client) == 0) { /* it has nowhere to wait */
+        s->shard->worker->counter[COUNTER_datagrams_limited] += count_of(size, segment);
+        return;
+    }
+    rate_spend(&s->client, size);
+    s->client.active = ev_now(s->shard->worker->loop);
+    s->client.received += size;
+    s->client.udp.requests += count_of(size, segment);
+    if (!first) {
+        queue_upstream(s, data, size, segment);
+    } else if (!queue_first(s, data, size)) {
+        session_log(s, LEVEL_ERROR, 0, "the PROXY protocol header and a datagram of %u bytes are too large", size);
+        session_end(s, CLOSE_internal);
+        return;
+    }
+    if (goes_on(s))
+        session_touch(s);
+}
+
+/* ---- to the client ---- */
+
+static void
+answer(struct session *s, const struct datagram *piece)
+{
+    const struct udp_client *client = &s->client.udp;
+    s->upstream.active = ev_now(s->shard->worker->loop);
+    s->upstream.received += piece->size;
+    rate_spend(&s->upstream, piece->size);
+    s->client.udp.responses += count_of(piece->size, piece->segment);
+    if (datagrams_queue(udp_of(s)->datagrams, client->fd, &s->address, &client->local, piece->data, piece->size,
+                        piece->segment))
+        s->client.sent += piece->size;
+    else
+        say_lost(s);
+}
+
+/* An ICMP error, most often: nobody is there. It counts as an answer, as in nginx; but the session always ends, so that
+ * the client's next datagram finds another peer. */
+static void
+receive_failed(struct session *s, int error)
+{
+    s->action = "proxying and reading from upstream";
+    session_log(s, session_error_level(s, &s->upstream, error), error, "recv() failed");
+    s->action = "proxying connection";
+    s->client.udp.responses++;
+    bool done = session_proxy(s)->flags & PROXY_RESPONSES && is_answered(s, session_proxy(s));
+    if (done)
+        say_end(s, "done");
+    balance_release(s, true);
+    session_end(s, done ? CLOSE_answered : CLOSE_upstream_failed);
+}
+
+static void
+on_answers(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop, (void)events;
+    struct session *s = io->data;
+    struct datagrams *datagrams = udp_of(s)->datagrams;
+    u32 lost = 0;
+    int count = datagrams_receive(datagrams, io->fd, false, &lost);
+    if (count < 0) {
+        if (errno != EAGAIN)
+            receive_failed(s, errno);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        answer(s, datagrams_at(datagrams, i));
+    if (!goes_on(s))
+        return;
+    session_touch(s);
+    if (rate_allowance(s, &s->upstream) == 0)
+        side_watch(s, &s->upstream, 0);
+}
+
+/* A rate lets answers be read again. */
+static void
+on_rate(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    struct session *s = timer->data;
+    if (rate_side(s, timer) == &s->upstream)
+        side_watch(s, &s->upstream, EV_READ);
+}
+
+/* ---- the life of a session ---- */
+
+void
+udp_relay_start(struct session *s)
+{
+    const struct datagram *first = udp_of(s)->pending;
+    const struct blob_proxy *proxy = session_proxy(s);
+    rate_open(s, &s->client, rate_of(s, proxy->upload_rate, proxy->upload_rate_value), on_rate);
+    rate_open(s, &s->upstream, rate_of(s, proxy->download_rate, proxy->download_rate_value), on_rate);
+    s->phase = PHASE_UDP;
+    s->action = "proxying connection";
+    ev_set_cb(&s->upstream.io, on_answers);
+    side_watch(s, &s->upstream, EV_READ);
+    double now = ev_now(s->shard->worker->loop);
+    s->client.active = s->upstream.active = now;
+    session_timer(s, (double)proxy->timeout_ms / 1000);
+    if (relay_due(s) < s->due)
+        session_arm(s, relay_due(s) - now);
+    udp_of(s)->pending = NULL;
+    if (first)
+        forward(s, first->data, first->size, first->segment);
+}
+
+void
+udp_return(struct session *s, const u8 *data, size_t size)
+{
+    struct udp *udp = udp_of(s);
+    const struct udp_client *client = &s->client.udp;
+    if (size > 0 && !datagrams_queue(udp->datagrams, client->fd, &s->address, &client->local, data, (u32)size,
+                                     (u32)size))
+        say_lost(s);
+    s->client.sent += size;
+    session_end(s, CLOSE_returned);
+}
+
+/* A datagram of a client without a session: begin one. */
+static void
+begin(struct acceptor *acceptor, const struct datagram *first)
+{
+    struct worker *worker = acceptor->shard->worker;
+    struct udp *udp = worker->udp;
+    if (!acceptor->shard->accepting)
+        return; /* the listener is going away */
+    struct session *s = listen_admit(acceptor, first);
+    if (!s)
+        return;
+    s->client.udp = (struct udp_client){.fd = acceptor->io.fd, .local = first->to};
+    s->client.udp.hash = hash_of(udp, acceptor->io.fd, &first->from, &first->to);
+    enter(udp, s);
+    udp->pending = first;
+    session_run(s);
+    udp->pending = NULL;
+}
+
+/* How many bytes of the piece may go to the session at once. */
+static u32
+share_of(const struct session *s, const struct datagram *piece, u32 at)
+{
+    u32 left = piece->size - at;
+    bool single = !s || (s->server->proxy && session_proxy(s)->requests);
+    return single && left > piece->segment ? piece->segment : left;
+}
+
+static void
+take(struct acceptor *acceptor, const struct datagram *piece)
+{
+    u32 at = 0;
+    do {
+        struct session *s = find(acceptor->shard->worker->udp, acceptor->io.fd, piece);
+        u32 size = share_of(s, piece, at);
+        struct datagram part = *piece;
+        part.data += at;
+        part.size = size;
+        part.segment = size < piece->segment && size > 0 ? size : piece->segment;
+        if (!s)
+            begin(acceptor, &part);
+        else if (s->phase == PHASE_UDP)
+            forward(s, part.data, part.size, part.segment);
+        at += size;
+    } while (at < piece->size);
+}
+
+static void
+count_lost(struct acceptor *acceptor, u32 lost)
+{
+    acceptor->shard->worker->counter[COUNTER_datagrams_overflow] += lost - acceptor->lost;
+    acceptor->lost = lost;
+}
+
+/* One client's datagrams come one after the other, so that they can go on in one piece. */
+static void
+take_all(struct acceptor *acceptor, struct datagrams *datagrams, int count)
+{
+    u64 taken = 0;
+    for (int i = 0; i < count; i++) {
+        const struct datagram *piece = datagrams_at(datagrams, i);
+        if (taken >> i & 1)
+            continue;
+        take(acceptor, piece);
+        for (int j = i + 1; j < count; j++)
+            if (!(taken >> j & 1) && memcmp(&datagrams_at(datagrams, j)->from, &piece->from, sizeof piece->from) == 0) {
+                take(acceptor, datagrams_at(datagrams, j));
+                taken |= 1ull << j;
+            }
+    }
+}
+
+void
+udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop, (void)events;
+    struct acceptor *acceptor = io->data;
+    struct shard *shard = acceptor->shard;
+    struct datagrams *datagrams = shard->worker->udp->datagrams;
+    int count = DATAGRAM_BATCH;
+    shard->session_count++; /* the last session may end here, and the shard with it */
+    for (u32 i = 0; i < RECEIVE_ROUNDS && count == DATAGRAM_BATCH; i++) {
+        u32 lost = acceptor->lost;
+        count = datagrams_receive(datagrams, io->fd, true, &lost);
+        count_lost(acceptor, lost);
+        take_all(acceptor, datagrams, count);
+    }
+    shard->session_count--;
+    worker_released(shard);
+}
+
+/* ---- whole ---- */
+
+struct udp *
+udp_open(struct ev_loop *loop, u32 sessions)
+{
+    struct udp *udp = calloc(1, sizeof *udp);
+    if (!udp)
+        return NULL;
+    while (udp->mask < sessions)
+        udp->mask = udp->mask * 2 + 1;
+    udp->bucket = calloc((size_t)udp->mask + 1, sizeof(struct session *));
+    udp->datagrams = datagrams_open(loop);
+    if (udp->bucket && udp->datagrams && getrandom(&udp->seed, sizeof udp->seed, 0) == sizeof udp->seed)
+        return udp;
+    udp_free(udp);
+    return NULL;
+}
+
+void
+udp_start(struct udp *udp)
+{
+    datagrams_start(udp->datagrams);
+}
+
+void
+udp_free(struct udp *udp)
+{
+    if (udp->datagrams)
+        datagrams_close(udp->datagrams);
+    free(udp->bucket);
+    free(udp);
+}
