@@ -52,9 +52,9 @@ struct datagrams {
 /* ---- receiving ---- */
 
 static void
-prepare_receive(struct datagrams *d, bool named)
+prepare_receive(struct datagrams *d, bool named, u32 most)
 {
-    for (u32 i = 0; i < DATAGRAM_BATCH; i++) {
+    for (u32 i = 0; i < most; i++) {
         struct msghdr *header = &d->in.message[i].msg_hdr;
         d->in.part[i] = (struct iovec){d->in.data + (size_t)i * (DATAGRAM_MOST + 1), DATAGRAM_MOST + 1};
         *header = (struct msghdr){.msg_iov = &d->in.part[i], .msg_iovlen = 1};
@@ -101,12 +101,14 @@ read_piece(struct datagrams *d, int index, u32 *lost)
 }
 
 int
-datagrams_receive(struct datagrams *d, int fd, bool named, u32 *lost)
+datagrams_receive(struct datagrams *d, int fd, bool named, u32 most, u32 *lost)
 {
     int count;
-    prepare_receive(d, named);
+    if (most > DATAGRAM_BATCH)
+        most = DATAGRAM_BATCH;
+    prepare_receive(d, named, most);
     do
-        count = recvmmsg(fd, d->in.message, DATAGRAM_BATCH, 0, NULL);
+        count = recvmmsg(fd, d->in.message, most, 0, NULL);
     while (count < 0 && errno == EINTR);
     for (int i = 0; i < count; i++)
         read_piece(d, i, lost);

@@ -75,6 +75,15 @@ has_values(const struct blob *blob)
     return has;
 }
 
+static bool
+has_udp(const struct blob *blob)
+{
+    bool has = false;
+    for (u32 i = 1; i < blob->listener_count && !has; i++)
+        has = blob->listener[i].flags & LISTENER_UDP;
+    return has;
+}
+
 /* ---- shards ---- */
 
 static void
@@ -88,6 +97,8 @@ close_shard(struct shard *shard)
     slab_close(&shard->throttles);
     slab_close(&shard->values);
     slab_close(&shard->targets);
+    if (shard->spares) /* no worker had it */
+        spares_close(shard->spares);
     free(shard->peer);
     free(shard->acceptor);
     free(shard->scratch);
@@ -123,6 +134,8 @@ open_shard(struct generation *g)
         slab_open(&shard->values, values_size(g->blob), has_values(g->blob) ? connections : 0) &&
         slab_open(&shard->targets, sizeof(struct target), has_targets(g->blob) ? connections : 0)) {
         set_weights(g, shard);
+        if (has_udp(g->blob))
+            shard->spares = spares_open(g->target_count, connections);
         return shard;
     }
     close_shard(shard);

@@ -105,7 +105,10 @@ send_early(struct session *s)
 static enum attempt
 connect_to(struct session *s, const struct target *target)
 {
-    int fd = outgoing_open(s, session_proxy(s), target->address.any.sa_family);
+    int fd = session_is_udp(s) ? udp_reuse(s) : -1;
+    bool reused = fd >= 0;
+    if (!reused)
+        fd = outgoing_open(s, session_proxy(s), target->address.any.sa_family);
     if (fd < 0) {
         session_end(s, CLOSE_internal);
         return ATTEMPT_ENDED;
@@ -115,7 +118,9 @@ connect_to(struct session *s, const struct target *target)
     s->upstream.sent = 0;
     side_open(s, &s->upstream, fd, on_connect);
     s->upstream.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && target->address.any.sa_family != AF_UNIX;
-    if (connect(fd, &target->address.any, target->size) == 0) {
+    if (reused)
+        s->upstream.io.events = 0; /* nor libev's mark that fd is new: it is watched already */
+    if (reused || connect(fd, &target->address.any, target->size) == 0) {
         connected(s);
         return ATTEMPT_GOES_ON;
     }

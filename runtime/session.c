@@ -263,11 +263,11 @@ session_end(struct session *s, enum close reason)
     worker->closed[reason]++;
     worker->counter[COUNTER_client_bytes] += s->client.received;
     worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
-    balance_release(s, false);
     if (session_is_udp(s))
-        udp_close(s);
+        udp_close(s, reason);
     else
         disown_early(s);
+    balance_release(s, false);
     rate_close(s, &s->upstream);
     rate_close(s, &s->client);
     side_close(s, &s->upstream);

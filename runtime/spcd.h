@@ -141,9 +141,9 @@ struct datagrams *datagrams_open(struct ev_loop *loop);
 void datagrams_start(struct datagrams *datagrams);
 void datagrams_close(struct datagrams *datagrams);
 
-/* Receive what there is, in at most DATAGRAM_BATCH pieces, until the next call; named: with from and to. How many;
- * -1: errno. lost is how many the system had to drop on this socket, since it was opened. */
-int datagrams_receive(struct datagrams *datagrams, int fd, bool named, u32 *lost);
+/* Receive what there is, in at most so many pieces, and DATAGRAM_BATCH, until the next call; named: with from and to.
+ * How many; -1: errno. lost is how many the system had to drop on this socket, since it was opened. */
+int datagrams_receive(struct datagrams *datagrams, int fd, bool named, u32 most, u32 *lost);
 const struct datagram *datagrams_at(const struct datagrams *datagrams, int index);
 
 /* Send a copy of a piece, before the loop waits again; to: AF_UNSPEC for a connected socket; from: zero for any
@@ -389,6 +389,7 @@ struct shard {
     const struct blob *blob;
     struct slab sessions, buffers, tried, throttles, values, targets;
     struct peer *peer;         /* one for each of the generation's targets */
+    struct spares *spares;     /* NULL: no listener takes datagrams */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
     u32 session_count;
@@ -624,6 +625,19 @@ void proxy_pause_over(struct session *session);
 void return_start(struct session *session);
 void return_timeout(struct session *session);
 
+/* ---- spare.c: connected sockets for the next UDP session ---- */
+
+/* Room for those of a shard. NULL: no memory. */
+struct spares *spares_open(u32 target_count, u32 connections);
+/* From the worker's thread: the one to use it and to close it. */
+void spares_start(struct spares *spares, struct worker *worker);
+void spares_close(struct spares *spares);
+
+/* A socket that is connected to the generation's target and watched for reading; -1: there is none that has rested. */
+int spares_take(struct spares *spares, u32 target);
+/* Keep such a socket, whose watcher was stopped in this turn of the loop. False: there is no room. */
+bool spares_give(struct spares *spares, u32 target, int fd);
+
 /* ---- udp.c: sessions of datagrams ---- */
 
 /* What a worker needs for at most so many; NULL: there is no memory. */
@@ -635,13 +649,15 @@ void udp_free(struct udp *udp);
 /* The callback of a listener's socket. */
 void udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events);
 
+/* A socket of an earlier session to the target that was chosen; -1: there is none, or it may not be used again. */
+int udp_reuse(struct session *session);
 /* The socket towards the upstream is connected. */
 void udp_relay_start(struct session *session);
 void udp_timeout(struct session *session);
 /* Send a value, in one datagram, and end. */
 void udp_return(struct session *session, const u8 *data, size_t size);
 /* The session ends. */
-void udp_close(struct session *session);
+void udp_close(struct session *session, enum close reason);
 
 /* ---- balance.c: which peer ---- */
 

@@ -146,13 +146,49 @@ udp_timeout(struct session *s)
     session_end(s, CLOSE_unanswered);
 }
 
+/* Is a socket to that target like any other's? */
+static bool
+is_plain(const struct session *s)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    return s->shard->spares && !s->made && !proxy->bind && !proxy->bind_value && !proxy->device && !proxy->mark &&
+           !proxy->rcvbuf && !proxy->sndbuf;
+}
+
+static u32
+target_of(const struct session *s)
+{
+    return s->shard->generation->upstream[s->upstream_index].target + s->target;
+}
+
+int
+udp_reuse(struct session *s)
+{
+    return is_plain(s) ? spares_take(s->shard->spares, target_of(s)) : -1;
+}
+
+/* Keep the socket of a session that had exactly the answers it expected. */
+static bool
+keep_socket(struct session *s)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    if (!is_plain(s) || s->target == UINT32_MAX || proxy->responses == 0 || !(proxy->flags & PROXY_RESPONSES) ||
+        s->client.udp.responses != (u64)proxy->responses * s->client.udp.requests)
+        return false;
+    ev_io_stop(s->shard->worker->loop, &s->upstream.io);
+    return spares_give(s->shard->spares, target_of(s), s->upstream.io.fd);
+}
+
 void
-udp_close(struct session *s)
+udp_close(struct session *s, enum close reason)
 {
     struct udp *udp = udp_of(s);
     forget(udp, s);
-    if (s->upstream.io.fd >= 0)
-        datagrams_flush(udp->datagrams, s->upstream.io.fd);
+    if (s->upstream.io.fd < 0)
+        return;
+    datagrams_flush(udp->datagrams, s->upstream.io.fd);
+    if (reason == CLOSE_answered && keep_socket(s))
+        s->upstream.io.fd = -1;
 }
 
 /* ---- to the upstream ---- */
@@ -257,6 +293,16 @@ receive_failed(struct session *s, int error)
     session_end(s, done ? CLOSE_answered : CLOSE_upstream_failed);
 }
 
+/* How many pieces are worth asking for: as many as there may be, or those that end the session. */
+static u32
+expected(const struct session *s)
+{
+    const struct blob_proxy *proxy = session_proxy(s);
+    u64 all = (u64)proxy->responses * s->client.udp.requests, had = s->client.udp.responses;
+    return !(proxy->flags & PROXY_RESPONSES) || all - had > DATAGRAM_BATCH || all <= had ? DATAGRAM_BATCH
+                                                                                          : (u32)(all - had);
+}
+
 static void
 on_answers(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -264,7 +310,7 @@ on_answers(struct ev_loop *loop, ev_io *io, int events)
     struct session *s = io->data;
     struct datagrams *datagrams = udp_of(s)->datagrams;
     u32 lost = 0;
-    int count = datagrams_receive(datagrams, io->fd, false, &lost);
+    int count = datagrams_receive(datagrams, io->fd, false, expected(s), &lost);
     if (count < 0) {
         if (errno != EAGAIN)
             receive_failed(s, errno);
@@ -407,7 +453,7 @@ udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events)
     shard->session_count++; /* the last session may end here, and the shard with it */
     for (u32 i = 0; i < RECEIVE_ROUNDS && count == DATAGRAM_BATCH; i++) {
         u32 lost = acceptor->lost;
-        count = datagrams_receive(datagrams, io->fd, true, &lost);
+        count = datagrams_receive(datagrams, io->fd, true, DATAGRAM_BATCH, &lost);
         count_lost(acceptor, lost);
         take_all(acceptor, datagrams, count);
     }

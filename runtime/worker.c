@@ -12,6 +12,15 @@ enum { ACCEPT_PAUSE_MS = 500 };
 
 /* ---- shards ---- */
 
+/* Close what only new sessions would need. */
+static void
+close_spares(struct shard *shard)
+{
+    if (shard->spares)
+        spares_close(shard->spares);
+    shard->spares = NULL;
+}
+
 /* The shard takes no more; if it has no session either, its generation has one less to wait for. */
 static void
 leave_shard(struct shard *shard)
@@ -19,6 +28,7 @@ leave_shard(struct shard *shard)
     struct generation *g = shard->generation;
     listen_leave(shard, shard->worker->shard);
     shard->accepting = false;
+    close_spares(shard);
     if (shard->session_count == 0)
         atomic_fetch_sub(&g->alive, 1);
     atomic_fetch_sub(&g->accepting, 1);
@@ -45,6 +55,8 @@ take_shard(struct worker *worker, struct shard *shard)
         shard->accepting = true;
         if (worker->udp)
             udp_start(worker->udp);
+        if (shard->spares)
+            spares_start(shard->spares, worker);
         listen_start(shard); /* before the old one stops: what both listen to is never unwatched */
     }
     if (old)

@@ -221,6 +221,10 @@ class Play:
 
     def sends(self, name, rest):
         one, data = self.connection(name), text_of(rest[0])
+        if rest[1:] == ["from", "elsewhere"]:
+            with socket.socket(one.sock.family, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(data, one.peer)
+            return
         by = size_of(rest[2]) if rest[1:2] == ["by"] else 0
         if data is not None:
             pieces = [data[at : at + by] for at in range(0, len(data), by)] if by else [data]

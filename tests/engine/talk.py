@@ -64,6 +64,7 @@ Steps: clients, origins
 Steps: connections (a client's C or an origin's S)
     X sends TEXT|SIZE [by SIZE]                         SIZE: made-up bytes that go on where the last ones ended;
                                                         by: in pieces, each in its own segment. Does not wait.
+    S sends TEXT from elsewhere                         a datagram to S's other end, from a socket that it has not met
     X has sent everything | X is held back              its bytes are all out | for 300 ms none could be sent
     X receives TEXT|SIZE [slowly]                       exactly these; SIZE: the other side's made-up bytes
     X receives end | reset | nothing for TIME

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Datagrams through spcd and nginx in turn: CPU time of the proxy for each, as ratios. Part of make bench.
+
+    tests/bench/datagrams.py [--rounds N] [--build DIR] [--markdown FILE]
+
+One worker each, pinned to CPU 0; the clients and the origin on CPU 1. The figure of a case is the median of the
+rounds, in which the proxies take turns. --markdown writes the table behind <!-- datagrams --> in FILE.
+"""
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FRONT, QUERY, ORIGIN = 20100, 20101, 20102
+TICKS = os.sysconf("SC_CLK_TCK")
+SERVERS = """
+    server {{ listen 127.0.0.1:{front} udp rcvbuf=1m; proxy_pass 127.0.0.1:{origin}; proxy_timeout 20s; }}
+    server {{ listen 127.0.0.1:{query} udp rcvbuf=1m; proxy_pass 127.0.0.1:{origin}; proxy_responses 1; proxy_timeout 20s; }}
+"""
+# name: what the load program is asked, the bar of the issue
+CASES = {
+    "query, a new port each": (["query", str(QUERY), "60000", "0"], 0.35),
+    "query, 64 ports": (["query", str(QUERY), "60000", "64"], 0.35),
+    "8 sessions, 64 bytes": (["flow", str(FRONT), "200000", "64", "1"], 0.6),
+    "8 sessions, 1200 bytes": (["flow", str(FRONT), "200000", "1200", "1"], 0.6),
+    "8 sessions, 1200 bytes, joined": (["flow", str(FRONT), "800000", "1200", "16"], 0.12),
+}
+
+
+def config(kind, where):
+    stream = SERVERS.format(front=FRONT, query=QUERY, origin=ORIGIN)
+    load = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n" if kind == "nginx" else ""
+    return (f"{load}worker_processes 1;\nworker_cpu_affinity 1;\nerror_log {where}/{kind}.log error;\n"
+            f"pid {where}/{kind}.pid;\ndaemon off;\n"
+            f"events {{ worker_connections 16384; }}\nstream {{{stream}}}\n")
+
+
+class Proxy:
+    def __init__(self, kind, where, build):
+        path = f"{where}/{kind}.conf"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config(kind, where))
+        if kind == "nginx":
+            command = ["nginx", "-c", path, "-p", where]
+        else:
+            subprocess.run([f"{build}/spcc", "-o", f"{where}/spcd.spcb", path], check=True, stderr=subprocess.DEVNULL)
+            command = [f"{build}/spcd", f"{where}/spcd.spcb"]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(0.7)
+
+    def cpu(self):
+        """Seconds that the process and its children have used."""
+        total = 0
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                fields = file.read().rsplit(") ", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+        return [int(one) for one in file.read().split()]
+
+
+def measure(kind, case, program, where, build):
+    """CPU microseconds a datagram of the client's; and how many of a thousand were lost."""
+    proxy = Proxy(kind, where, build)
+    try:
+        before = proxy.cpu()
+        done = subprocess.run(["taskset", "-c", "1", program, *CASES[case][0]], check=True, capture_output=True,
+                              text=True, timeout=120)
+        sent, answered, _ = done.stdout.split()
+        used, lost = proxy.cpu() - before, 1000 - 1000 * int(answered) / int(sent)
+        print(f"{case}: {kind}: {used / int(answered) * 1e6:.2f} us, {lost:.1f} of 1,000 lost", file=sys.stderr)
+        return used / int(answered) * 1e6, lost
+    finally:
+        proxy.stop()
+
+
+def run(options, where):
+    program = f"{where}/datagrams"
+    subprocess.run(["gcc", "-O2", "-o", program, f"{ROOT}/tests/bench/datagrams.c"], check=True)
+    origin = subprocess.Popen(["taskset", "-c", "1", program, "origin", str(ORIGIN)])
+    results = {}
+    try:
+        for case in CASES:
+            for _ in range(options.rounds):
+                for kind in ("spcd", "nginx"):
+                    results.setdefault((case, kind), []).append(measure(kind, case, program, where, options.build))
+    finally:
+        origin.kill()
+        origin.wait()
+    return results
+
+
+def table(results):
+    rows = ["| work | spcd | nginx | ratio | bar | lost of 1,000 |", "|---|---|---|---|---|---|"]
+    for case, (_, bar) in CASES.items():
+        ours, theirs = ([one[0] for one in results[case, kind]] for kind in ("spcd", "nginx"))
+        lost = "/".join(f"{statistics.median(one[1] for one in results[case, kind]):.1f}" for kind in ("spcd", "nginx"))
+        ours, theirs = statistics.median(ours), statistics.median(theirs)
+        rows.append(f"| {case} | {ours:.2f} us | {theirs:.2f} us | {ours / theirs:.2f} | {bar} | {lost} |")
+    return "\n".join(rows)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--build", default=f"{ROOT}/build")
+    parser.add_argument("--markdown")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as where:
+        text = table(run(options, where))
+    print(text)
+    if options.markdown:
+        mark = "<!-- datagrams -->\n"
+        with open(options.markdown, encoding="utf-8") as file:
+            before, _, rest = file.read().partition(mark)
+        rest = rest.split("\n\n", 1)[1] if "\n\n" in rest else ""
+        with open(options.markdown, "w", encoding="utf-8") as file:
+            file.write(f"{before}{mark}{text}\n\n{rest}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
