@@ -2,7 +2,7 @@
  * The commands of spcc. What a configuration says wrong is told on standard error.
  * Exit status: 0 clean, 1 there are errors in a configuration, 2 it could not be done.
  */
-#include "spcc.h"
+#include "difference.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -191,33 +191,107 @@ run_check(const struct settings *settings, char **file, int count)
 
 /* ---- dump ---- */
 
+/* Map the file at path, which is to be a blob; its size. NULL: it was said why not. */
+static void *
+map_file(const char *path, size_t *size)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *data = MAP_FAILED;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        fail("cannot read %s: %s", path, strerror(errno));
+    else if (!S_ISREG(status.st_mode))
+        fail("cannot read %s: it is not a file", path);
+    else if (status.st_size == 0)
+        fail("%s is not a blob: it is empty", path);
+    else if ((data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+        fail("cannot read %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    *size = data == MAP_FAILED ? 0 : (size_t)status.st_size;
+    return data == MAP_FAILED ? NULL : data;
+}
+
 static int
 run_dump(const struct settings *settings, char **file, int count)
 {
-    struct stat status;
     struct blob blob;
     char error[BLOB_ERROR_SIZE];
+    size_t size;
     (void)settings;
     if (count != 1)
         return fail("dump takes one BLOB");
-    int fd = open(file[0], O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) != 0)
-        return fail("cannot read %s: %s", file[0], strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return fail("cannot read %s: it is not a file", file[0]);
-    if (status.st_size == 0)
-        return fail("%s is not a blob: it is empty", file[0]);
-    void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    if (data == MAP_FAILED)
-        return fail("cannot read %s: %s", file[0], strerror(errno));
-    bool good = blob_open(&blob, data, (size_t)status.st_size, error);
+    void *data = map_file(file[0], &size);
+    if (data == NULL)
+        return FAILED;
+    bool good = blob_open(&blob, data, size, error);
     if (good)
         dump(&blob, stdout);
-    munmap(data, (size_t)status.st_size);
+    munmap(data, size);
     if (!good)
         return fail("%s: %s", file[0], error);
     return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+}
+
+/* ---- diff ---- */
+
+static bool
+is_blob(const char *path)
+{
+    char magic[sizeof BLOB_MAGIC - 1] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, magic, sizeof magic);
+    if (fd >= 0)
+        close(fd);
+    return got == sizeof magic && memcmp(magic, BLOB_MAGIC, sizeof magic) == 0;
+}
+
+/* The blob at path, or of the configuration that is there. False: it was said why not. */
+static bool
+load(struct unit *unit, const struct settings *settings, const char *path, struct blob *blob)
+{
+    char error[BLOB_ERROR_SIZE];
+    size_t size;
+    void *data = NULL;
+    if (is_blob(path)) {
+        data = map_file(path, &size); /* until the program ends */
+    } else if (open_unit(unit, settings)) {
+        bool readable = compile(unit, path);
+        if (!readable || diag_failed(unit)) {
+            diag_print(unit, stderr, report_wants_colour());
+            return false;
+        }
+        if (!image_finish(unit, &data, &size))
+            return fail("the blob of %s would be larger than 4 GiB", path) == CLEAN;
+    }
+    if (data == NULL)
+        return false;
+    return blob_open(blob, data, size, error) || fail("%s: %s", path, error) == CLEAN;
+}
+
+static int
+run_diff(const struct settings *settings, char **file, int count)
+{
+    static struct unit old, new;
+    struct blob before, after;
+    if (count != 2)
+        return fail("diff takes two: OLD NEW, each a configuration or a blob");
+    const char *format = settings->report.format != NULL ? settings->report.format : "pretty";
+    bool json = strcasecmp(format, "json") == 0;
+    if (!json && strcasecmp(format, "pretty") != 0)
+        return fail("diff tells it as pretty or as json");
+    if (!load(&old, settings, file[0], &before) || !load(&new, settings, file[1], &after))
+        return FAILED;
+    struct change_list list = {.arena = &new.arena};
+    difference(&list, &before, &after);
+    if (json)
+        change_print_json(&list, file[0], file[1], stdout);
+    else
+        change_print(&list, stdout);
+    int status = list.changes.count > 0 ? FINDINGS : CLEAN;
+    unit_close(&old);
+    unit_close(&new);
+    return fflush(stdout) == 0 ? status : fail("cannot write: %s", strerror(errno));
 }
 
 /* ---- fmt ---- */
