@@ -12,11 +12,18 @@ BUILD ?= build$(if $(SAN),-san)
 SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libboringssl-dev
 DEPS := $(SPCC_DEPS) libev-dev
 CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc openssl procps pre-commit
+FUZZ_DEPS := clang libclang-rt-dev
 BENCH_DEPS := haproxy strace valgrind
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Igrammar -I$(BUILD) -MMD -MP -pthread
+ifdef FUZZ # make fuzz; clang's
+CC = clang
+BUILD = build-fuzz
+ALL_CFLAGS += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ALL_LDFLAGS += -fsanitize=fuzzer,address,undefined
+endif
 ifdef SAN
 ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_LDFLAGS += -fsanitize=address,undefined
@@ -67,6 +74,21 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 
 units: $(UNITS)
 
+# Fuzz targets link against the same, but for what reads files: with libFuzzer, or with replay.c for make check.
+FUZZ_TARGETS := compile format blob
+FUZZ_COMMON := tests/fuzz/common.c tests/fuzz/fuzz.h tests/unit/walk.h $(filter-out %/main.o,$(SPCC_OBJS))
+FUZZ_LINK = $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -Wl,--wrap=source_include -o $@ \
+            $(filter %.c %.o,$^) -lpcre2-8 $(TLS_LIBS)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_LINK)
+$(BUILD)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c tests/fuzz/random.c $(FUZZ_COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_LINK)
+
+fuzzers: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+replays: $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
+
 # ---- the two commands ----
 
 SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
@@ -81,6 +103,8 @@ deps:
 	$(call install_missing,$(DEPS))
 check-deps: deps
 	$(call install_missing,$(CHECK_DEPS))
+fuzz-deps: deps
+	$(call install_missing,$(FUZZ_DEPS))
 bench-deps: check-deps
 	$(call install_missing,$(BENCH_DEPS))
 
@@ -88,9 +112,15 @@ demo: deps
 	@$(MAKE) --no-print-directory -s all
 	@examples/demo.sh
 
+# FUZZ_SECONDS for each target, from tests/fuzz/corpus on; what is found new stays in build-fuzz/.
+FUZZ_SECONDS ?= 60
+fuzz: fuzz-deps
+	@$(MAKE) --no-print-directory -s -j2 FUZZ=1 fuzzers
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 check: check-deps
 	@$(MAKE) --no-print-directory -s -j2 all units
-	@$(MAKE) --no-print-directory -s -j2 SAN=1 all units
+	@$(MAKE) --no-print-directory -s -j2 SAN=1 all units replays
 	@tests/check
 
 bench: bench-deps
@@ -128,7 +158,7 @@ install: all
 endif
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
 
-.PHONY: all units hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
+.PHONY: all units fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
 -include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(UNITS:=.d)

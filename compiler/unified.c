@@ -129,9 +129,9 @@ unified_print(struct unit *unit, const struct source *source, const struct forma
         .new = text_open(unit, formatted->text, formatted->size),
     };
     compare(&comparison, formatted->from);
-    const struct region *first = comparison.regions.item, *end = first + comparison.regions.count;
-    if (first == end)
+    if (comparison.regions.count == 0)
         return;
+    const struct region *first = comparison.regions.item, *end = first + comparison.regions.count;
     fprintf(file, "--- %s\n+++ %s\n", source->path, source->path);
     while (first < end) {
         const struct region *last = first;
