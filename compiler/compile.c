@@ -38,6 +38,7 @@ compile_source(struct unit *unit, const struct source *source)
     compile_blocks(unit, false);
     listen_compile(unit);
     upstream_compile_index(unit);
+    regex_finish(unit);
     define_compile(unit);
     core_finish(unit);
     lint_run(unit, &root);

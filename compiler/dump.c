@@ -189,8 +189,9 @@ dump(const struct blob *blob, FILE *file)
     dumper.count[SECTION_##record] = blob->record##_count;
 #include "blob.def"
     fputs("# what is 0, none, empty or off is left out\n\n", file);
-    /* Strings stand where they are used, origins beside their records. */
+    /* Strings stand where they are used, origins beside their records; the code of patterns is PCRE2's affair. */
     for (u32 section = SECTION_text + 1; section < SECTION_COUNT; section++)
-        for (u32 index = 1; index < dumper.count[section] && section != SECTION_origin; index++)
-            print_record(&dumper, section, index);
+        for (u32 index = 1; index < dumper.count[section]; index++)
+            if (section != SECTION_origin && section != SECTION_code)
+                print_record(&dumper, section, index);
 }

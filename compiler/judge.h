@@ -34,7 +34,24 @@ struct symbol {
     bool preread, preread_known; /* what its value comes from: the ClientHello of ssl_preread */
     bool visiting, walked, compiling;
     u32 slot; /* slot.c: its record; 0: none yet */
+    const struct judged_geo *geo; /* judge_geo.c: what it has read; NULL: it is no geo */
     struct route *route[2]; /* judge_route.c: as a target, as the host of one */
+};
+
+/* An entry of a geo. */
+struct geo_range {
+    enum family family;
+    ip16 low, high;
+    u32 order;
+    bool deletes; /* those before it */
+    const struct node *entry;
+};
+
+/* A geo {}: sorted by family, from the lowest address on, the larger one first where two begin alike. */
+struct judged_geo {
+    const struct geo_range *range;
+    u32 count;
+    const struct node *fallback; /* NULL: none */
 };
 
 /* A server {}, for what servers mean to each other. */

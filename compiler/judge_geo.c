@@ -7,17 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct range {
-    enum family family;
-    ip16 low, high;
-    u32 order;
-    bool deletes; /* those before it */
-    const struct node *entry;
-};
-
 struct geo {
     struct unit *unit;
-    struct vector ranges; /* of struct range */
+    struct vector ranges; /* of struct geo_range */
+    u32 count; /* of those that no deletion took out; known when they are sorted */
     const struct node *fallback;
     bool by_range;
 };
@@ -55,7 +48,7 @@ say_bad_network(struct unit *unit, const struct word *word, enum reading reading
 
 /* Host bits are told at once; the rest is for judge_overlaps(). */
 static bool
-read_network(struct geo *geo, const struct word *word, struct range *range)
+read_network(struct geo *geo, const struct word *word, struct geo_range *range)
 {
     struct network network;
     enum reading reading = value_network(word->text, word->size, &network);
@@ -65,16 +58,16 @@ read_network(struct geo *geo, const struct word *word, struct range *range)
     }
     if (network.host_bits)
         judge_host_bits(geo->unit, word, &network);
-    *range = (struct range){.family = network.family, .low = network.ip, .high = last_of(&network)};
+    *range = (struct geo_range){.family = network.family, .low = network.ip, .high = last_of(&network)};
     return true;
 }
 
 static bool
-read_range(struct geo *geo, const struct word *word, struct range *range)
+read_range(struct geo *geo, const struct word *word, struct geo_range *range)
 {
     const char *dash = strchr(word->text, '-'), *end = word->text + word->size;
     enum family family = FAMILY_IPV4, other = FAMILY_IPV4;
-    *range = (struct range){.family = FAMILY_IPV4};
+    *range = (struct geo_range){.family = FAMILY_IPV4};
     bool good = dash != NULL && value_ip(word->text, (size_t)(dash - word->text), &family, &range->low) == READ_OK &&
                 value_ip(dash + 1, (size_t)(end - dash - 1), &other, &range->high) == READ_OK &&
                 family == FAMILY_IPV4 && other == FAMILY_IPV4;
@@ -90,7 +83,7 @@ read_range(struct geo *geo, const struct word *word, struct range *range)
 }
 
 static bool
-read_word(struct geo *geo, const struct word *word, struct range *range)
+read_word(struct geo *geo, const struct word *word, struct geo_range *range)
 {
     return geo->by_range ? read_range(geo, word, range) : read_network(geo, word, range);
 }
@@ -100,7 +93,7 @@ read_word(struct geo *geo, const struct word *word, struct range *range)
 static int
 by_address(const void *one, const void *other)
 {
-    const struct range *a = one, *b = other;
+    const struct geo_range *a = one, *b = other;
     if (a->family != b->family)
         return a->family < b->family ? -1 : 1;
     int low = memcmp(&a->low, &b->low, sizeof a->low);
@@ -113,7 +106,7 @@ by_address(const void *one, const void *other)
 static void
 add_entry(struct geo *geo, const struct node *entry)
 {
-    struct range range;
+    struct geo_range range;
     bool deletes = strcmp(entry->word[0].text, "delete") == 0;
     const struct word *word = &entry->word[deletes];
     if (!deletes && entry->word[1].size > 0 && strchr(entry->word[1].text, '$') != NULL)
@@ -131,7 +124,7 @@ add_entry(struct geo *geo, const struct node *entry)
     range.entry = entry;
     range.deletes = deletes;
     range.order = geo->ranges.count;
-    *(struct range *)vector_add(&geo->unit->arena, &geo->ranges, sizeof range) = range;
+    *(struct geo_range *)vector_add(&geo->unit->arena, &geo->ranges, sizeof range) = range;
 }
 
 static void
@@ -153,7 +146,7 @@ read_parameter(struct geo *geo, const struct node *entry)
 /* ---- what overlaps ---- */
 
 static bool
-is_equal(const struct range *one, const struct range *other)
+is_equal(const struct geo_range *one, const struct geo_range *other)
 {
     return one->family == other->family && memcmp(&one->low, &other->low, sizeof one->low) == 0 &&
            memcmp(&one->high, &other->high, sizeof one->high) == 0;
@@ -161,7 +154,7 @@ is_equal(const struct range *one, const struct range *other)
 
 /* Of sorted ranges, take those out that are deleted, and the deletions. How many are left. */
 static u32
-apply_deletions(struct unit *unit, struct range *range, u32 count)
+apply_deletions(struct unit *unit, struct geo_range *range, u32 count)
 {
     u32 kept = 0;
     for (u32 i = 0; i < count; i++) {
@@ -186,7 +179,7 @@ same_value(const struct node *one, const struct node *other)
 }
 
 static void
-say_pair(struct unit *unit, const struct range *range, const struct range *around)
+say_pair(struct unit *unit, const struct geo_range *range, const struct geo_range *around)
 {
     const struct word *word = &range->entry->word[0];
     bool equal = is_equal(range, around);
@@ -207,12 +200,12 @@ say_pair(struct unit *unit, const struct range *range, const struct range *aroun
 static void
 judge_overlaps(struct geo *geo)
 {
-    struct range *range = geo->ranges.item;
+    struct geo_range *range = geo->ranges.item;
     u32 depth = 0;
     if (geo->ranges.count == 0)
         return;
     qsort(range, geo->ranges.count, sizeof *range, by_address);
-    u32 count = apply_deletions(geo->unit, range, geo->ranges.count);
+    u32 count = geo->count = apply_deletions(geo->unit, range, geo->ranges.count);
     u32 *open = arena_take(&geo->unit->arena, geo->ranges.count * sizeof *open);
     for (u32 i = 0; i < count; i++) {
         while (depth > 0 && (range[open[depth - 1]].family != range[i].family ||
@@ -243,4 +236,11 @@ judge_geo(struct unit *unit, struct node *node)
             add_entry(&geo, entry);
     }
     judge_overlaps(&geo);
+    const struct word *name = &node->word[node->word_count - 1];
+    struct symbol *variable = name->size > 1 ? variable_find(unit, name->text + 1, name->size - 1) : NULL;
+    if (variable == NULL || variable->node != node)
+        return;
+    struct judged_geo *judged = arena_take(&unit->arena, sizeof *judged);
+    *judged = (struct judged_geo){geo.ranges.item, geo.count, geo.fallback};
+    variable->geo = judged;
 }

@@ -14,6 +14,10 @@ struct table {
 };
 
 static const struct table tables[] = {
+    {DIRECTIVE_map, map_compile},
+    {DIRECTIVE_num_map, map_compile_numbers},
+    {DIRECTIVE_geo, geo_compile},
+    {DIRECTIVE_split_clients, split_compile},
     {DIRECTIVE_COUNT, NULL}, /* the last */
 };
 

@@ -581,6 +581,28 @@ bool expr_is_dynamic(const struct word *word);
 /* Is name a variable that nginx or spcd brings? */
 bool expr_is_builtin(const char *name);
 
+/* map.c, geo.c, split.c: the block of a table, and what has become of it in slot. False: reported. */
+bool map_compile(struct unit *unit, struct node *node, struct blob_slot *slot);
+bool map_compile_numbers(struct unit *unit, struct node *node, struct blob_slot *slot);
+bool geo_compile(struct unit *unit, struct node *node, struct blob_slot *slot);
+bool split_compile(struct unit *unit, struct node *node, struct blob_slot *slot);
+
+/* map.c: the value record of a word, with variables; of a word as it stands; each once. */
+u32 map_value(struct unit *unit, const struct word *word);
+u32 map_text(struct unit *unit, const struct word *word);
+/* An index of these keys, in lower case, of which there are count. */
+struct map_key {
+    const char *text;
+    u32 size, value;
+    u64 hash;
+};
+u32 map_index(struct unit *unit, struct map_key *key, u32 count, struct span span);
+
+/* regex.c: the regex record of the pattern that stands from start on in word; it was judged. */
+u32 regex_compile(struct unit *unit, const struct word *word, u32 start, bool caseless);
+/* After the last of them: their code. */
+void regex_finish(struct unit *unit);
+
 /* slot.c: variables that the configuration declares. By name without "$"; 0: none, or spcd cannot have it yet. */
 u32 slot_find(struct unit *unit, const char *name);
 /* The assignment records of the sets of a server. */

@@ -72,6 +72,8 @@ struct unit {
     /* what the features have made */
     struct image image;
     u32 default_log;      /* errors to standard error */
+    struct map values;    /* map.c: text of values -> their records */
+    struct vector codes;  /* regex.c: of pcre2_code * */
     struct map upstreams; /* made for a proxy_pass: lower-case text -> index */
     struct map declared;  /* lower-case name -> 1 + index in declarations */
     struct vector declarations;

@@ -276,6 +276,111 @@ check_below(const struct verifier *v)
     return true;
 }
 
+#define RECORDS(v, name) ((const struct blob_##name *)(const void *)(v)->start[SECTION_##name])
+
+/* Is there a bucket for all that the first bits of a hash can be, and does each lie within the keys? */
+static bool
+check_index(const struct verifier *v, const struct blob_index *index)
+{
+    const struct blob_bucket *bucket = RECORDS(v, bucket) + index->bucket;
+    u32 last = 0;
+    if (index->bits == 0 || index->bucket_count != (1ull << index->bits) + 1)
+        return false;
+    for (u32 i = 0; i < index->bucket_count; i++) {
+        if (bucket[i].first < last || bucket[i].first > index->key_count)
+            return false;
+        last = bucket[i].first;
+    }
+    return true;
+}
+
+static bool
+check_indexes(const struct verifier *v)
+{
+    for (u64 i = 1; i < v->count[SECTION_index]; i++)
+        if (!check_index(v, RECORDS(v, index) + i))
+            return refuse(v->error, "index[%llu] has buckets that are out of order", (unsigned long long)i);
+    return true;
+}
+
+/* Do the ranges of every geo ascend? */
+static bool
+check_geo(const struct verifier *v)
+{
+    for (u64 i = 1; i < v->count[SECTION_geo]; i++) {
+        const struct blob_geo *geo = RECORDS(v, geo) + i;
+        const struct blob_range4 *four = RECORDS(v, range4) + geo->range4;
+        const struct blob_range6 *six = RECORDS(v, range6) + geo->range6;
+        bool good = true;
+        for (u32 j = 1; j < geo->range4_count; j++)
+            good &= four[j - 1].low < four[j].low;
+        for (u32 j = 1; j < geo->range6_count; j++)
+            good &= memcmp(&six[j - 1].low, &six[j].low, sizeof six->low) < 0;
+        if (!good)
+            return refuse(v->error, "geo[%llu] has ranges that do not ascend", (unsigned long long)i);
+    }
+    return true;
+}
+
+static u32
+below_of(const struct verifier *v, u32 value)
+{
+    return RECORDS(v, expr)[RECORDS(v, value)[value].expr].below;
+}
+
+/* How far up the slots go that the values of an index need. */
+static u32
+below_of_index(const struct verifier *v, u32 index)
+{
+    const struct blob_index *record = RECORDS(v, index) + index;
+    u32 below = 0;
+    for (u32 i = 0; i < record->key_count; i++) {
+        u32 one = below_of(v, RECORDS(v, key)[record->key + i].value);
+        below = one > below ? one : below;
+    }
+    return below;
+}
+
+static u32
+larger(u32 a, u32 b)
+{
+    return a > b ? a : b;
+}
+
+static u32
+below_of_map(const struct verifier *v, const struct blob_map *map)
+{
+    u32 below = larger(below_of_index(v, map->exact), below_of_index(v, map->head));
+    below = larger(below, below_of_index(v, map->tail));
+    for (u32 i = 0; i < map->pattern_count; i++)
+        below = larger(below, below_of(v, RECORDS(v, pattern)[map->pattern + i].value));
+    return below;
+}
+
+/* Is every slot computed only from those before it? The values of geo and split_clients are bare text. */
+static bool
+check_slots(const struct verifier *v)
+{
+    for (u64 i = 1; i < v->count[SECTION_slot]; i++) {
+        const struct blob_slot *slot = RECORDS(v, slot) + i;
+        u32 below = larger(RECORDS(v, expr)[slot->source].below, below_of(v, slot->fallback));
+        below = larger(below, below_of_map(v, RECORDS(v, map) + slot->map));
+        for (u32 j = 0; j < slot->number_count; j++)
+            below = larger(below, below_of(v, RECORDS(v, number)[slot->number + j].value));
+        for (u32 j = 0; j < slot->share_count; j++)
+            below = larger(below, below_of(v, RECORDS(v, share)[slot->share + j].value));
+        if (below > i)
+            return refuse(v->error, "slot[%llu] depends on one that is not before it", (unsigned long long)i);
+    }
+    for (u64 i = 1; i < v->count[SECTION_range4]; i++)
+        if (RECORDS(v, value)[RECORDS(v, range4)[i].value].expr != 0)
+            return refuse(v->error, "range4[%llu] has a value that is no bare text", (unsigned long long)i);
+    for (u64 i = 1; i < v->count[SECTION_range6]; i++)
+        if (RECORDS(v, value)[RECORDS(v, range6)[i].value].expr != 0)
+            return refuse(v->error, "range6[%llu] has a value that is no bare text", (unsigned long long)i);
+    return true;
+}
+
 static bool
 check_text(const struct verifier *v)
 {
@@ -290,7 +395,9 @@ check_whole(const struct verifier *v)
 {
     if (v->count[SECTION_main] != 2)
         return refuse(v->error, "there must be exactly one record main");
-    return check_below(v);
+    if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
+        return refuse(v->error, "there is no code for the regular expressions");
+    return check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
 }
 
 bool
@@ -311,6 +418,12 @@ blob_open(struct blob *blob, const void *data, size_t size, char error[BLOB_ERRO
     blob->record##_count = (u32)v.count[SECTION_##record];
 #include "blob.def"
     return true;
+}
+
+u64
+blob_hash(const void *key, size_t size)
+{
+    return XXH3_64bits(key, size);
 }
 
 const struct blob_origin *

@@ -40,6 +40,9 @@ enum {
     TRIES_MAX = INT_MAX,
     PORT_MAX = 65535,
     CAPTURE_MAX = 9, /* of a regular expression: $1 to $9 */
+    INDEX_BITS_MAX = 31,
+    CODE_AT = 8, /* where the code of regular expressions begins: aligned for PCRE2 */
+    CODE_LEAST = 64,
 };
 #define TIME_MS_MAX (100ull * 366 * 24 * 3600 * 1000) /* a century */
 #define RATE_MAX (1ull << 50)                          /* bytes a second */
@@ -145,6 +148,9 @@ u64 blob_get(const void *record, const struct blob_field *field);
 
 /* The word for a level: "error". */
 const char *blob_level_word(enum level level);
+
+/* The hash of a key of a map. */
+u64 blob_hash(const void *key, size_t size);
 
 /* Where record index of section came from, or NULL. */
 const struct blob_origin *blob_find_origin(const struct blob *blob, enum section section, u32 index);

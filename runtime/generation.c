@@ -101,6 +101,7 @@ close_shard(struct shard *shard)
         spares_close(shard->spares);
     free(shard->peer);
     free(shard->acceptor);
+    regexes_room_free(shard->match);
     free(shard->scratch);
     free(shard);
 }
@@ -126,7 +127,8 @@ open_shard(struct generation *g)
     shard->peer = calloc(g->target_count + 1, sizeof *shard->peer);
     shard->acceptor = calloc(g->blob->listener_count, sizeof *shard->acceptor);
     shard->scratch = malloc(g->buffer_size);
-    if (shard->peer && shard->acceptor && shard->scratch &&
+    shard->match = regexes_room(g->blob);
+    if (shard->peer && shard->acceptor && shard->scratch && (shard->match || g->blob->regex_count == 1) &&
         slab_open(&shard->sessions, sizeof(struct session), connections) &&
         slab_open(&shard->buffers, g->buffer_size, connections * 2) &&
         slab_open(&shard->tried, g->tried_size, connections) &&
@@ -216,6 +218,8 @@ free_generation(struct generation *g)
     for (u32 i = 0; i < g->shard_count; i++)
         close_shard(g->shard[i]);
     free(g->shard);
+    if (g->regexes)
+        regexes_close(g->regexes);
     free(g->listener_count);
     free(g->log_fd);
     free(g->server_logger);
@@ -233,7 +237,8 @@ generation_open(struct surroundings *surroundings)
     g->surroundings = surroundings;
     g->blob = &surroundings->mapping->blob;
     g->buffer_size = largest_buffer(g->blob);
-    if (open_loggers(g) && upstream_open(g)) {
+    g->regexes = regexes_open(g->blob);
+    if (g->regexes && open_loggers(g) && upstream_open(g)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);

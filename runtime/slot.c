@@ -88,16 +88,23 @@ unmatched(struct session *s, const struct blob_slot *slot)
 static struct value (*const compute[])(struct session *, const struct blob_slot *) = {
     [SLOT_SET] = unset,
     [SLOT_CAPTURE] = unmatched,
+    [SLOT_MAP] = map_find,
+    [SLOT_NUM_MAP] = map_find_number,
+    [SLOT_GEO] = geo_find,
+    [SLOT_SPLIT] = split_find,
 };
 
 struct value
 slot_value(struct session *s, u32 slot)
 {
     const struct blob_slot *record = &s->shard->blob->slot[slot];
-    struct value *value = &values_of(s)->slot[slot];
-    if (value->state == VALUE_UNKNOWN)
-        *value = compute[record->kind](s, record);
-    return *value;
+    struct value *kept = &values_of(s)->slot[slot];
+    if (kept->state != VALUE_UNKNOWN)
+        return *kept;
+    struct value value = compute[record->kind](s, record);
+    if (!(record->flags & SLOT_VOLATILE))
+        *kept = value;
+    return value;
 }
 
 void

@@ -348,6 +348,7 @@ struct generation {
     int *log_fd;                 /* one for each of the blob's log records */
     struct logger logger;        /* of the main context */
     struct logger *server_logger; /* one for each of the blob's servers */
+    struct regexes *regexes;
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
     u32 target_count, unresolved_count;
@@ -391,6 +392,7 @@ struct shard {
     struct peer *peer;         /* one for each of the generation's targets */
     struct spares *spares;     /* NULL: no listener takes datagrams */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
+    void *match;               /* room for a match of regex.c */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
     u32 session_count;
     bool accepting;
@@ -736,5 +738,24 @@ void slot_assign(struct session *session);
 /* Keep a copy of text, or the value of an expression; found or lost. */
 struct value value_keep(struct session *session, const void *text, size_t size);
 struct value expr_keep(struct session *session, const struct blob_expr *expr);
+
+/* ---- map.c: the tables of the blob ---- */
+
+struct value map_find(struct session *session, const struct blob_slot *slot);
+struct value map_find_number(struct session *session, const struct blob_slot *slot);
+struct value split_find(struct session *session, const struct blob_slot *slot);
+struct value geo_find(struct session *session, const struct blob_slot *slot);
+
+/* ---- regex.c ---- */
+
+/* The code of a blob's patterns. NULL: it is none of PCRE2's, or there is no memory. */
+struct regexes *regexes_open(const struct blob *blob);
+void regexes_close(struct regexes *regexes);
+/* Memory for one match at a time. NULL: there are no patterns, or no memory. */
+void *regexes_room(const struct blob *blob);
+void regexes_room_free(void *room);
+
+/* Does the text match? Its captures are the session's then. */
+bool regex_match(struct session *session, u32 regex, const u8 *text, u32 size);
 
 #endif

@@ -32,7 +32,7 @@ done
 grep -ln 'spcd\.h' compiler/* && say "compiler/ includes spcd.h"
 grep -ln 'spcc\.h' runtime/* && say "runtime/ includes spcc.h"
 grep -ln '<ev\.h>' runtime/* | grep -v '^runtime/spcd.h$' && say "ev.h comes through spcd.h"
-grep -ln 'pcre2\.h' compiler/* runtime/* | grep -vE '^(compiler/value|runtime/map)\.c$' && say "pcre2.h is at home in compiler/value.c and runtime/map.c"
+grep -ln 'pcre2\.h' compiler/* runtime/* | grep -vE '^(compiler/value|compiler/regex|runtime/regex)\.c$' && say "pcre2.h is at home in compiler/value.c and the two regex.c"
 grep -ln 'xxhash\.h' compiler/* runtime/* grammar/* | grep -v '^grammar/blob.c$' && say "xxhash.h is at home in grammar/blob.c"
 
 # A function has at most 60 lines, and begins at column 0.

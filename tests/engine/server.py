@@ -132,5 +132,12 @@ class Server:
 
     def kill(self):
         if self.process and self.process.poll() is None:
+            pid = self.process.pid
+            children = self.read(f"/proc/{pid}/task/{pid}/children").split()
             self.process.kill()
             self.process.wait()
+            for child in children:  # nginx's workers outlive their master
+                try:
+                    os.kill(int(child), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
