@@ -11,7 +11,7 @@ BUILD ?= build$(if $(SAN),-san)
 
 SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libboringssl-dev
 DEPS := $(SPCC_DEPS) libev-dev
-CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc openssl procps pre-commit
+CHECK_DEPS := python3 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish
 FUZZ_DEPS := clang libclang-rt-dev
 BENCH_DEPS := haproxy strace valgrind
 
@@ -134,6 +134,17 @@ bench: bench-deps
 	@python3 tests/bench/datagrams.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/bench.py --markdown docs/PERFORMANCE.md
 
+# What the tables of grammar/ say, for people and shells; committed, and make check holds them against the tables.
+.PHONY: manual
+manual: $(BUILD)/spcc
+	@mkdir -p docs/completion
+	$(BUILD)/spcc manual directives >docs/directives.md
+	$(BUILD)/spcc manual diagnostics >docs/diagnostics.md
+	$(BUILD)/spcc manual spc.conf.5 >docs/spc.conf.5
+	$(BUILD)/spcc manual bash >docs/completion/spcc.bash
+	$(BUILD)/spcc manual zsh >docs/completion/_spcc
+	$(BUILD)/spcc manual fish >docs/completion/spcc.fish
+
 tidy:
 	@tests/tidy.sh
 
@@ -159,7 +170,11 @@ install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/spcc
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/spcd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/spcc.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/spc.conf.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/spcd.8
+	install -D -m 644 docs/completion/spcc.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/spcc
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/zsh/site-functions docs/completion/_spcc
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d docs/completion/spcc.fish
 endif
 
 clean:

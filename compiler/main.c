@@ -328,6 +328,27 @@ run_fmt(const struct settings *settings, char **file, int count)
     return fflush(stdout) == 0 ? worst : fail("cannot write: %s", strerror(errno));
 }
 
+/* ---- explain, manual ---- */
+
+static int
+run_explain(const struct settings *settings, char **word, int count)
+{
+    (void)settings;
+    char wrong[COMMAND_WRONG_SIZE];
+    if (!explain(word, count, stdout, wrong))
+        return fail("%s", wrong);
+    return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+}
+
+static int
+run_manual(const struct settings *settings, char **page, int count)
+{
+    (void)settings;
+    if (count != 1 || !manual(page[0], stdout))
+        return fail("manual takes one page: %s", manual_pages);
+    return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+}
+
 /* ---- the command line ---- */
 
 static int (*const run[COMMAND_COUNT])(const struct settings *settings, char **file, int count) = {

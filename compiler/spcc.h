@@ -711,6 +711,15 @@ bool report_wants_colour(void);
 /* Print every record of the blob. */
 void dump(const struct blob *blob, FILE *file);
 
+/* ---- explain.c, manual.c: the tables, for people ---- */
+
+/* Print what there is to say of each word: the code or name of a finding, a directive, a parameter, a $variable. False:
+ * one is none of them, and wrong says so. */
+bool explain(char **word, int count, FILE *file, char wrong[COMMAND_WRONG_SIZE]);
+/* Print a page: "directives", ..., in manual_pages. False: there is none of that name. */
+bool manual(const char *name, FILE *file);
+extern const char manual_pages[];
+
 /* ---- command.c: the command line, of commands.def ---- */
 
 #define COMMAND(id, ...) COMMAND_##id,

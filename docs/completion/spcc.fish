@@ -1,0 +1,108 @@
+# Written by "spcc manual fish" from grammar/*.def: change those, then run "make manual".
+set -g spcc_commands check dump diff fmt explain manual
+set -g spcc_codes (string split -n ' ' -- (string split \n -- "SP001 SP002 SP003 SP004 SP005 SP006 SP010 SP011 SP012 SP013 SP014 SP015 SP020 SP021 SP022 SP023 SP024 SP101
+SP103 SP107 SP108 SP110 SP111 SP109 SP112 SP113 SP114 SP120 SP121 SP123 SP124 SP130 SP131 SP132 SP133 SP134
+SP135 SP136 SP137 SP138 SP139 SP140 SP160 SP161 SP162 SP163 SP164 SP201 SP210 SP211 SP212 SP213 SP214 SP215
+SP105 SP411 SP412 SP413 SP414 SP216 SP218 SP217 SP301 SP320 SP321 SP322 SP323 SP330 SP324 SP810 SP811 SP104
+SP204 SP205 SP206 SP207 SP208 SP209 SP302 SP303 SP304 SP305 SP306 SP307 SP308 SP309 SP311 SP312 SP313 SP316
+SP401 SP402 SP403 SP404 SP405 SP406 SP410 SP501 SP502 SP503 SP504 SP505 SP506 SP507 SP508 SP509 SP510 SP511
+SP512 SP513 SP514 SP601 SP602 SP603 SP604 SP605 SP606 SP607 SP608 SP706 SP801 SP802 SP803 SP804 SP805 SP806
+SP901 SP902 SP141 SP106 SP155 SP142 SP143 SP144 SP145 SP146 SP102 SP147 SP148 SP149 SP150 SP151 SP152 SP153
+SP219 SP202 SP203 SP220 SP221 SP222 SP223 SP515 SP516 SP517 SP518 SP519 SP520 SP521 SP315 SP314 SP310 SP325
+SP326 SP327 SP328 SP708 SP709 SP701 SP702 SP703 SP704 SP710 SP705 SP711 SP707 SP812 SP813 SP814"))
+set -g spcc_topics $spcc_codes (string split -n ' ' -- (string split \n -- "include error_log stream events user worker_processes worker_rlimit_nofile worker_cpu_affinity
+worker_shutdown_timeout pid daemon master_process working_directory load_module env lock_file
+timer_resolution pcre_jit thread_pool debug_points worker_priority worker_rlimit_core ssl_engine
+ssl_object_cache_inheritable quic_bpf google_perftools_profiles http mail worker_connections use multi_accept
+accept_mutex accept_mutex_delay debug_connection worker_aio_requests server listen preread_buffer_size
+preread_timeout proxy_protocol_timeout resolver resolver_timeout server_name server_names_hash_bucket_size
+server_names_hash_max_size tcp_nodelay variables_hash_bucket_size variables_hash_max_size allow deny geo
+keyval keyval_zone limit_conn limit_conn_dry_run limit_conn_log_level limit_conn_zone access_log log_format
+open_log_file_cache map map_hash_bucket_size map_hash_max_size num_map pass proxy_bind proxy_bind_dynamic
+proxy_bind_device proxy_buffer_size proxy_client_timeout proxy_connect_timeout proxy_download_rate
+proxy_half_close proxy_next_upstream proxy_next_upstream_delay proxy_next_upstream_timeout
+proxy_next_upstream_tries proxy_pass proxy_protocol proxy_protocol_tlv proxy_requests proxy_responses
+proxy_session_drop proxy_session_timeout proxy_socket_keepalive proxy_socket_mark proxy_socket_rcvbuf
+proxy_socket_sndbuf proxy_socket_user_timeout proxy_ssl proxy_ssl_alpn proxy_ssl_certificate
+proxy_ssl_certificate_cache proxy_ssl_certificate_key proxy_ssl_ciphers proxy_ssl_conf_command proxy_ssl_crl
+proxy_ssl_key_log proxy_ssl_name proxy_ssl_password_file proxy_ssl_protocols proxy_ssl_server_name
+proxy_ssl_session_reuse proxy_ssl_trusted_certificate proxy_ssl_verify proxy_ssl_verify_depth proxy_timeout
+proxy_upstream_timeout proxy_upload_rate set_real_ip_from return set split_clients ssl_alpn ssl_certificate
+ssl_certificate_cache ssl_certificate_compression ssl_certificate_key ssl_ciphers ssl_client_certificate
+ssl_conf_command ssl_crl ssl_dhparam ssl_ecdh_curve ssl_ech_file ssl_handshake_timeout ssl_key_log ssl_ocsp
+ssl_ocsp_cache ssl_ocsp_responder ssl_password_file ssl_prefer_server_ciphers ssl_protocols
+ssl_reject_handshake ssl_session_cache ssl_session_ticket_key ssl_session_tickets ssl_session_timeout
+ssl_stapling ssl_stapling_file ssl_stapling_responder ssl_stapling_verify ssl_trusted_certificate
+ssl_verify_client ssl_verify_depth ssl_preread health_check health_check_timeout match upstream zone state
+hash least_conn least_time random remote_addr remote_port server_addr server_port protocol connection
+hostname pid msec nginx_version spcd_version binary_remote_addr bytes_received bytes_sent proxy_protocol_addr
+proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port realip_remote_addr
+realip_remote_port session_time ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert
+ssl_client_fingerprint ssl_client_i_dn ssl_client_raw_cert ssl_client_s_dn ssl_client_serial
+ssl_client_sigalg ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_curve
+ssl_curves ssl_ech_outer_server_name ssl_ech_status ssl_preread_alpn_protocols ssl_preread_protocol
+ssl_preread_server_name ssl_protocol ssl_server_cert_type ssl_server_name ssl_session_id ssl_session_reused
+ssl_sigalg status time_iso8601 time_local upstream_addr upstream_bytes_received upstream_bytes_sent
+upstream_connect_time upstream_first_byte_time upstream_last_server_name upstream_session_time"))
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a compile -d 'compile'
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a check -d 'judge, write nothing'
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a dump -d 'print every record'
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a diff -d 'say what changes for traffic, between configurations or blobs; exit status 1: something'
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a fmt -d 'put into the one layout'
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a explain -d 'tell of a code, a directive, a $variable'
+complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a manual -d 'print a page of the manual'
+complete -c spcc -n '__fish_seen_subcommand_from explain' -f -a '$spcc_topics'
+complete -c spcc -n '__fish_seen_subcommand_from manual' -f -a 'directives diagnostics spc.conf.5 bash zsh fish'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -s o -r -F -d 'write the blob here; -: to standard output; default: FILE with .spcb for .conf'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -s I -x -a '(__fish_complete_directories)' -d 'look here too for files to include'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -s D -x -d 'put VALUE in place of $NAME and ${NAME}; TYPE: text, number, size, time, address, port, flag'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -s W -d 'say also what is off by default'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l context -x -a 'main stream server upstream auto' -d 'what FILE is the inside of; auto: its own directives tell'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l target -x -d 'say what this nginx does not have: nginx-1.26, nginx-1.26.2, nginx-plus'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l format -x -a 'pretty gcc json sarif github gitlab junit' -d 'tell what was found like this; all but pretty on standard output'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l root -x -a '(__fish_complete_directories)' -d 'file names in these formats begin here, and not where spcc is started'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l deny -x -a '$spcc_codes' -d 'take these findings for errors'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l warn -x -a '$spcc_codes' -d 'take them for warnings'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l allow -x -a '$spcc_codes' -d 'say nothing of them'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l fail-on -x -a 'error warning note never' -d 'exit with 1 from there on; default: error'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l check-files -d 'look whether the files that are named are there'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l check-certs -d 'look whether certificates hold today, have their keys, and are for the names that are served'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l check-dns -d 'ask whether the names of hosts resolve'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l print-inputs -d 'name the files that were read on standard output'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -o MD -d 'write a rule for make beside OUT, .d for .spcb'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -o MF -r -F -d 'write that rule here'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -l embed-origin -x -a 'on off' -d 'let the blob say from which lines it came; default: on'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -s h -l help -d 'print this'
+complete -c spcc -n 'not __fish_seen_subcommand_from $spcc_commands' -s V -l version -d 'print the version'
+complete -c spcc -n '__fish_seen_subcommand_from check' -s I -x -a '(__fish_complete_directories)' -d 'look here too for files to include'
+complete -c spcc -n '__fish_seen_subcommand_from check' -s D -x -d 'put VALUE in place of $NAME and ${NAME}; TYPE: text, number, size, time, address, port, flag'
+complete -c spcc -n '__fish_seen_subcommand_from check' -s W -d 'say also what is off by default'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l context -x -a 'main stream server upstream auto' -d 'what FILE is the inside of; auto: its own directives tell'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l target -x -d 'say what this nginx does not have: nginx-1.26, nginx-1.26.2, nginx-plus'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l format -x -a 'pretty gcc json sarif github gitlab junit' -d 'tell what was found like this; all but pretty on standard output'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l root -x -a '(__fish_complete_directories)' -d 'file names in these formats begin here, and not where spcc is started'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l deny -x -a '$spcc_codes' -d 'take these findings for errors'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l warn -x -a '$spcc_codes' -d 'take them for warnings'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l allow -x -a '$spcc_codes' -d 'say nothing of them'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l fail-on -x -a 'error warning note never' -d 'exit with 1 from there on; default: error'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l check-files -d 'look whether the files that are named are there'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l check-certs -d 'look whether certificates hold today, have their keys, and are for the names that are served'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l check-dns -d 'ask whether the names of hosts resolve'
+complete -c spcc -n '__fish_seen_subcommand_from check' -l print-inputs -d 'name the files that were read on standard output'
+complete -c spcc -n '__fish_seen_subcommand_from check' -s h -l help -d 'print this'
+complete -c spcc -n '__fish_seen_subcommand_from check' -s V -l version -d 'print the version'
+complete -c spcc -n '__fish_seen_subcommand_from dump' -s h -l help -d 'print this'
+complete -c spcc -n '__fish_seen_subcommand_from dump' -s V -l version -d 'print the version'
+complete -c spcc -n '__fish_seen_subcommand_from diff' -s I -x -a '(__fish_complete_directories)' -d 'look here too for files to include'
+complete -c spcc -n '__fish_seen_subcommand_from diff' -s D -x -d 'put VALUE in place of $NAME and ${NAME}; TYPE: text, number, size, time, address, port, flag'
+complete -c spcc -n '__fish_seen_subcommand_from diff' -l format -x -a 'pretty gcc json sarif github gitlab junit' -d 'tell what was found like this; all but pretty on standard output'
+complete -c spcc -n '__fish_seen_subcommand_from diff' -s h -l help -d 'print this'
+complete -c spcc -n '__fish_seen_subcommand_from diff' -s V -l version -d 'print the version'
+complete -c spcc -n '__fish_seen_subcommand_from fmt' -l check -d 'change nothing, name the files that are laid out otherwise'
+complete -c spcc -n '__fish_seen_subcommand_from fmt' -l diff -d 'change nothing, print what would change'
+complete -c spcc -n '__fish_seen_subcommand_from fmt' -s h -l help -d 'print this'
+complete -c spcc -n '__fish_seen_subcommand_from fmt' -s V -l version -d 'print the version'
+complete -c spcc -n '__fish_seen_subcommand_from explain' -s h -l help -d 'print this'
+complete -c spcc -n '__fish_seen_subcommand_from explain' -s V -l version -d 'print the version'
+complete -c spcc -n '__fish_seen_subcommand_from manual' -s h -l help -d 'print this'
+complete -c spcc -n '__fish_seen_subcommand_from manual' -s V -l version -d 'print the version'
