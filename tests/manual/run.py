@@ -3,7 +3,7 @@
 
     tests/manual/run.py [PART]...      fresh examples explained json shells
 
-fresh       docs/ has what spcc manual prints today, and man pages have nothing that mandoc complains of
+fresh       docs/ has what spcc manual prints today, mandoc has no complaint, and spcc.1 tells of each command and option
 examples    each example of docs/diagnostics.md, through spcc check: the wrong one has the finding, the right one not
 explained   each code and each directive has something that spcc explain prints
 json        docs/JSON.md names each key that --format=json writes, and no other
@@ -52,6 +52,22 @@ def fresh():
     page = os.path.join(ROOT, PAGES["spc.conf.5"])
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page], capture_output=True, encoding="utf-8", check=False)
     yield "mandoc", done.stdout or None
+    yield from named_in_the_page()
+
+
+COMMAND = re.compile(r'^COMMAND\(\w+, "(\w+)",', re.MULTILINE)
+OPTION = re.compile(r"^OPTION\(\w+, (?:'(.)'|0), (?:\"([\w-]+)\"|NULL),", re.MULTILINE)
+
+
+def named_in_the_page():
+    """spcc.1 is written by hand: has it all that commands.def has?"""
+    page, table = read("docs/spcc.1"), read("grammar/commands.def")
+    wanted = [".It Cm " + name for name in COMMAND.findall(table)]
+    for letter, name in OPTION.findall(table):
+        wanted += [".It Fl " + letter] if letter else []
+        wanted += ["Fl " + name if name.isupper() else "Fl -" + name] if name else []
+    for one in wanted:
+        yield "docs/spcc.1", None if re.search(re.escape(one) + r"\b", page) else f"it does not tell of {one}"
 
 
 # ---- examples ----
