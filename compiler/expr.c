@@ -148,10 +148,10 @@ add_expr(struct unit *unit, const struct vector *ops, struct span span)
     return image_add(unit, SECTION_expr, &record, span);
 }
 
-u32
-expr_compile_part(struct unit *unit, const struct word *word, u32 from)
+/* The ops of a word from start on. False: it was reported why not. */
+static bool
+add_ops(struct unit *unit, const struct word *word, u32 from, struct vector *ops)
 {
-    struct vector ops = {0};
     bool good = true;
     for (u32 at = from; at < word->size;) {
         if (word->text[at] != '$') {
@@ -159,17 +159,34 @@ expr_compile_part(struct unit *unit, const struct word *word, u32 from)
             continue;
         }
         struct blob_op op;
-        add_text(unit, &ops, word->text + from, at - from);
+        add_text(unit, ops, word->text + from, at - from);
         good &= read_variable(unit, word, at, &at, &op);
         from = at;
-        *(struct blob_op *)vector_add(&unit->arena, &ops, sizeof op) = op;
+        *(struct blob_op *)vector_add(&unit->arena, ops, sizeof op) = op;
     }
-    add_text(unit, &ops, word->text + from, word->size - from);
-    return good ? add_expr(unit, &ops, word->span) : 0;
+    add_text(unit, ops, word->text + from, word->size - from);
+    return good;
+}
+
+u32
+expr_compile_part(struct unit *unit, const struct word *word, u32 start)
+{
+    struct vector ops = {0};
+    return add_ops(unit, word, start, &ops) ? add_expr(unit, &ops, word->span) : 0;
 }
 
 u32
 expr_compile(struct unit *unit, const struct word *word)
 {
     return expr_compile_part(unit, word, 0);
+}
+
+u32
+expr_compile_words(struct unit *unit, const struct word *word, u32 count)
+{
+    struct vector ops = {0};
+    bool good = true;
+    for (u32 i = 0; i < count; i++)
+        good &= add_ops(unit, &word[i], 0, &ops);
+    return good && count > 0 ? add_expr(unit, &ops, word->span) : 0;
 }

@@ -69,10 +69,14 @@ compile_one(struct unit *unit, const struct node *node)
 {
     const struct word *target = &node->word[1];
     struct blob_log record = {.level = read_levels(unit, node)};
-    if (begins_with(target->text, "syslog:") || begins_with(target->text, "memory:"))
+    if (begins_with(target->text, "syslog:")) {
+        syslog_compile(unit, target, &record);
+        return image_add(unit, SECTION_log, &record, node->word[0].span);
+    }
+    if (begins_with(target->text, "memory:"))
         later_say(unit, target->span,
                   arena_print(&unit->arena, "logging to %s", show(unit, target->text, target->size)),
-                  begins_with(target->text, "syslog:") ? "logging to syslog" : "logging to memory");
+                  "logging to memory");
     record.sink = strcmp(target->text, "stderr") == 0 || target->size == 0 ? SINK_STDERR : SINK_FILE;
     if (record.sink == SINK_FILE)
         record.path = image_text(unit, target->text, target->size);

@@ -569,6 +569,12 @@ void upstream_compile_targets(struct unit *unit);
 /* After the last server: the index of groups by name, if any target needs it. */
 void upstream_compile_index(struct unit *unit);
 
+/* syslog.c: the parameters of "syslog:server=..." in record; they were judged. */
+void syslog_compile(struct unit *unit, const struct word *word, struct blob_log *record);
+
+/* access_log.c: the access records of a server, those of the innermost level that has some. */
+void access_log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);
+
 /* log.c: the log records of a level, those of the innermost level that has some. */
 void log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);
 
@@ -576,6 +582,8 @@ void log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *
 u32 expr_compile(struct unit *unit, const struct word *word);
 /* The same for the part of a word from start on. */
 u32 expr_compile_part(struct unit *unit, const struct word *word, u32 start);
+/* The same for several words, as if they were one. */
+u32 expr_compile_words(struct unit *unit, const struct word *word, u32 count);
 /* Is there a $ in it that makes it more than text? */
 bool expr_is_dynamic(const struct word *word);
 /* Is name a variable that nginx or spcd brings? */

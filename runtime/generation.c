@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512 };
 
@@ -97,6 +98,8 @@ close_shard(struct shard *shard)
     slab_close(&shard->throttles);
     slab_close(&shard->values);
     slab_close(&shard->targets);
+    slab_close(&shard->attempts);
+    access_log_close(shard);
     if (shard->spares) /* no worker had it */
         spares_close(shard->spares);
     free(shard->peer);
@@ -134,7 +137,9 @@ open_shard(struct generation *g)
         slab_open(&shard->tried, g->tried_size, connections) &&
         slab_open(&shard->throttles, rate_record_size, has_rates(g->blob) ? connections * 2 : 0) &&
         slab_open(&shard->values, values_size(g->blob), has_values(g->blob) ? connections : 0) &&
-        slab_open(&shard->targets, sizeof(struct target), has_targets(g->blob) ? connections : 0)) {
+        slab_open(&shard->targets, sizeof(struct target), has_targets(g->blob) ? connections : 0) &&
+        slab_open(&shard->attempts, sizeof(struct attempts), attempt_wanted(g->blob) ? connections : 0) &&
+        access_log_open(shard)) {
         set_weights(g, shard);
         if (has_udp(g->blob))
             shard->spares = spares_open(g->target_count, connections);
@@ -167,7 +172,7 @@ open_shards(struct generation *g)
 static struct logger
 make_logger(const struct generation *g, u32 first, u32 count)
 {
-    struct logger logger = {.sink = &g->blob->log[first], .fd = &g->log_fd[first], .count = count};
+    struct logger logger = {.blob = g->blob, .sink = &g->blob->log[first], .fd = &g->log_fd[first], .count = count};
     for (u32 i = 0; i < count; i++)
         if (logger.sink[i].level > logger.level)
             logger.level = logger.sink[i].level;
@@ -192,6 +197,8 @@ open_loggers(struct generation *g)
     for (u32 i = 0; i < blob->log_count; i++) {
         u32 file = surroundings_log(g->surroundings, &blob->log[i]);
         g->log_fd[i] = file == UINT32_MAX ? log_default.fd[0] : g->surroundings->log[file];
+        if (blob->log[i].sink == SINK_SYSLOG)
+            g->log_fd[i] = syslog_open(blob, &blob->log[i]);
     }
     return true;
 }
@@ -221,6 +228,9 @@ free_generation(struct generation *g)
     if (g->regexes)
         regexes_close(g->regexes);
     free(g->listener_count);
+    for (u32 i = 0; g->log_fd && i < g->blob->log_count; i++)
+        if (g->blob->log[i].sink == SINK_SYSLOG)
+            close(g->log_fd[i]);
     free(g->log_fd);
     free(g->server_logger);
     free(g->target);

@@ -15,7 +15,7 @@
 
 static int default_fd = STDERR_FILENO;
 static const struct blob_log default_sink = {.sink = SINK_STDERR, .level = LEVEL_ERROR};
-struct logger log_default = {&default_sink, &default_fd, 1, LEVEL_ERROR};
+struct logger log_default = {.sink = &default_sink, .fd = &default_fd, .count = 1, .level = LEVEL_ERROR};
 
 bool
 log_default_to(const char *path)
@@ -132,9 +132,15 @@ log_write(const struct logger *logger, enum level level, u64 connection, int err
     if (error)
         at = append(line, at, " (%d: %s)", error, strerrordesc_np(error));
     line[at++] = '\n';
-    for (u32 i = 0; i < logger->count; i++)
-        if (level <= logger->sink[i].level)
+    for (u32 i = 0; i < logger->count; i++) {
+        const struct blob_log *sink = &logger->sink[i];
+        if (level > sink->level)
+            continue;
+        if (sink->sink == SINK_SYSLOG)
+            syslog_send(logger->blob, sink, logger->fd[i], level > LEVEL_EMERG ? level - LEVEL_EMERG : 0, line, at - 1);
+        else
             (void)!write(logger->fd[i], line, at);
+    }
 }
 
 void

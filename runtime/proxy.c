@@ -26,6 +26,7 @@ target_of(const struct session *s)
 static void
 connected(struct session *s)
 {
+    attempt_connected(s);
     char local_text[ADDRESS_TEXT];
     union address local;
     socklen_t size = sizeof local;
@@ -62,7 +63,7 @@ connect_level(int error)
 
 static void on_connect(struct ev_loop *loop, ev_io *io, int events);
 
-enum attempt {
+enum outcome {
     ATTEMPT_GOES_ON,
     ATTEMPT_WAITS,  /* for the connection */
     ATTEMPT_FAILED, /* and was logged: there may be a next upstream */
@@ -80,7 +81,7 @@ may_send_early(const struct blob_proxy *proxy)
 /* On a near network the connection stands when connect() returns, though it says otherwise. So what the client
  * has sent by now is tried at once, and often nothing has to be watched for. What does not go waits for the
  * connection, or for the next one. */
-static enum attempt
+static enum outcome
 send_early(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
@@ -102,7 +103,7 @@ send_early(struct session *s)
 }
 
 /* Begin connecting to this target's address. */
-static enum attempt
+static enum outcome
 connect_to(struct session *s, const struct target *target)
 {
     int fd = session_is_udp(s) ? udp_reuse(s) : -1;
@@ -128,7 +129,7 @@ connect_to(struct session *s, const struct target *target)
         session_log(s, connect_level(errno), errno, "connect() to %s failed", target->text);
         return ATTEMPT_FAILED;
     }
-    enum attempt early = send_early(s);
+    enum outcome early = send_early(s);
     if (early != ATTEMPT_WAITS)
         return early;
     side_watch(s, &s->upstream, EV_READ | EV_WRITE);
@@ -136,16 +137,18 @@ connect_to(struct session *s, const struct target *target)
     return ATTEMPT_GOES_ON;
 }
 
-static enum attempt
+static enum outcome
 attempt(struct session *s)
 {
     s->phase = PHASE_CONNECT;
     s->action = "connecting to upstream";
     if (balance_choose(s)) {
         s->upstream_name = target_of(s)->text;
+        attempt_begin(s);
         return connect_to(s, target_of(s));
     }
     s->upstream_name = s->shard->generation->upstream[s->upstream_index].name;
+    attempt_begin(s);
     session_log(s, LEVEL_ERROR, 0, "no live upstreams");
     session_end(s, CLOSE_no_live_upstream);
     return ATTEMPT_ENDED;

@@ -45,6 +45,8 @@ took(struct session *s, struct side *from, ssize_t got)
     from->eof = got <= 0;
     if (got <= 0)
         return 0;
+    if (from == &s->upstream && from->received == 0)
+        attempt_first_byte(s);
     from->received += (u64)got;
     from->streak = from->streak < STREAK_MOST ? from->streak + (u32)got : from->streak;
     rate_spend(from, (u64)got);

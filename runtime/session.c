@@ -151,6 +151,28 @@ session_log_bare(const struct session *s, enum level level, const char *format, 
     log_write(logger, level, s->number, 0, "%s", text);
 }
 
+/* ---- why it ended ---- */
+
+u32
+session_status(const struct session *s)
+{
+    static const u32 statuses[] = {
+#define CLOSE(id, status, says) status,
+#include "metrics.def"
+    };
+    return s->reason ? statuses[s->reason - 1] : 0;
+}
+
+const char *
+session_reason(const struct session *s)
+{
+    static const char *const reasons[] = {
+#define CLOSE(id, status, says) #id,
+#include "metrics.def"
+    };
+    return s->reason ? reasons[s->reason - 1] : "";
+}
+
 /* ---- begin and end ---- */
 
 union client_address
@@ -210,6 +232,7 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
         return NULL;
     *s = (struct session){.shard = shard, .listener = acceptor->listener, .endpoint = endpoint};
     s->number = session_number();
+    s->begun = ev_now(shard->worker->loop);
     s->server = &shard->blob->server[endpoint->server];
     memcpy(&s->address, address, size < sizeof s->address ? size : sizeof s->address);
     if (size <= sizeof(sa_family_t)) /* a client on a unix socket that bound none */
@@ -261,6 +284,9 @@ session_end(struct session *s, enum close reason)
     struct shard *shard = s->shard;
     struct worker *worker = shard->worker;
     worker->closed[reason]++;
+    s->reason = (u8)(reason + 1);
+    attempt_end(s);
+    access_log_write(s);
     worker->counter[COUNTER_client_bytes] += s->client.received;
     worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
     if (session_is_udp(s))
@@ -279,6 +305,8 @@ session_end(struct session *s, enum close reason)
         slab_give(&shard->tried, s->tried);
     if (s->values)
         slab_give(&shard->values, s->values);
+    if (s->attempts)
+        slab_give(&shard->attempts, s->attempts);
     if (s->made)
         slab_give(&shard->targets, s->made);
     unlink_session(s);

@@ -159,6 +159,7 @@ enum { LOG_LINE = 2048 }; /* nginx's limit for a line */
 
 /* Where the lines of the main context or of one server go. */
 struct logger {
+    const struct blob *blob;  /* of the sinks; NULL: only standard error is among them */
     const struct blob_log *sink;
     const int *fd;    /* one for each sink */
     u32 count;
@@ -192,6 +193,27 @@ bool log_default_to(const char *path);
 
 /* "spcd: [emerg] what: why" on standard error, exit status 1: before ready only. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- syslog.c ---- */
+
+/* A socket to send messages with; -1: there is none. */
+int syslog_open(const struct blob *blob, const struct blob_log *log);
+/* Send text as a message, of this severity (0 to 7). False: it was lost. */
+bool syslog_send(const struct blob *blob, const struct blob_log *log, int fd, u32 severity, const void *text,
+                 size_t size);
+
+/* ---- access_log.c: a line for each session ---- */
+
+struct access_log;
+
+/* Room for what the shard's access logs gather. False: no memory. */
+bool access_log_open(struct shard *shard);
+/* From the worker's thread; write what is gathered. */
+void access_log_flush(struct shard *shard);
+void access_log_close(struct shard *shard);
+
+/* The session has ended: write its lines. */
+void access_log_write(struct session *session);
 
 /* ---- load.c: a blob becomes memory ---- */
 
@@ -388,10 +410,11 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried, throttles, values, targets;
+    struct slab sessions, buffers, tried, throttles, values, targets, attempts;
     struct peer *peer;         /* one for each of the generation's targets */
     struct spares *spares;     /* NULL: no listener takes datagrams */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
+    struct access_log *access; /* one for each of the blob's access records */
     void *match;               /* room for a match of regex.c */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
     u32 session_count;
@@ -493,15 +516,18 @@ struct session {
     double due;     /* when the timer is meant to fire */
     double armed;   /* when it will: never later */
     double timeout; /* seconds from the last activity; while relaying */
+    double begun;   /* when the client came */
     double started; /* when the first connection to an upstream was begun */
     u64 number;     /* nginx's *N */
     struct values *values; /* from the slab; NULL: none yet */
+    struct attempts *attempts; /* from the slab; NULL: no variable asks for them, or none was made */
     struct target *made; /* from the slab: an address that a variable gave; NULL: the target is of a group */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
     u8 phase;
+    u8 reason;      /* 1 + why it ended; 0: it has not */
     bool backups;   /* the primaries are used up */
     union client_address address;
 };
@@ -556,6 +582,33 @@ void session_log_bare(const struct session *session, enum level level, const cha
     __attribute__((format(printf, 3, 4)));
 /* The level at which nginx logs a failed operation on this side. */
 enum level session_error_level(const struct session *session, const struct side *side, int error);
+
+/* nginx's number for why it ended, 0 if it has not; and the word. */
+u32 session_status(const struct session *session);
+const char *session_reason(const struct session *session);
+
+/* ---- attempt.c: what is remembered of each upstream server that was tried ---- */
+
+enum { ATTEMPTS_MAX = 16 }; /* of a session; when there are more, the last one stands for the rest */
+
+struct attempt {
+    const char *name;
+    double began, connected, first_byte, ended; /* 0: not yet */
+    u64 received, sent;
+};
+
+struct attempts {
+    u32 count;
+    struct attempt attempt[ATTEMPTS_MAX];
+};
+
+/* Does any expression of the blob ask for them? */
+bool attempt_wanted(const struct blob *blob);
+/* The session tries the server of its upstream_name; it is connected; its first byte came; it is done with. */
+void attempt_begin(struct session *session);
+void attempt_connected(struct session *session);
+void attempt_first_byte(struct session *session);
+void attempt_end(struct session *session);
 
 /* ---- side.c: one socket ---- */
 

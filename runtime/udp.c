@@ -267,6 +267,7 @@ answer(struct session *s, const struct datagram *piece)
 {
     const struct udp_client *client = &s->client.udp;
     s->upstream.active = ev_now(s->shard->worker->loop);
+    attempt_first_byte(s);
     s->upstream.received += piece->size;
     rate_spend(&s->upstream, piece->size);
     s->client.udp.responses += count_of(piece->size, piece->segment);

@@ -120,6 +120,188 @@ variable_spcd_version(struct session *s, struct output *out)
     return true;
 }
 
+/* ---- the session ---- */
+
+static bool
+variable_binary_remote_addr(struct session *s, struct output *out)
+{
+    const struct sockaddr *address = &s->address.any;
+    if (address->sa_family == AF_INET6)
+        output_put(out, &s->address.ipv6.sin6_addr, sizeof s->address.ipv6.sin6_addr);
+    else if (address->sa_family == AF_INET)
+        output_put(out, &s->address.ipv4.sin_addr, sizeof s->address.ipv4.sin_addr);
+    else
+        put_ip(out, address);
+    return true;
+}
+
+static bool
+variable_bytes_received(struct session *s, struct output *out)
+{
+    output_print(out, "%llu", (unsigned long long)s->client.received);
+    return true;
+}
+
+static bool
+variable_bytes_sent(struct session *s, struct output *out)
+{
+    output_print(out, "%llu", (unsigned long long)s->client.sent);
+    return true;
+}
+
+static bool
+variable_session_time(struct session *s, struct output *out)
+{
+    double lasted = ev_now(s->shard->worker->loop) - s->begun;
+    output_print(out, "%.3f", lasted > 0 ? lasted : 0);
+    return true;
+}
+
+static bool
+variable_status(struct session *s, struct output *out)
+{
+    output_print(out, "%03u", session_status(s));
+    return true;
+}
+
+static bool
+variable_close_reason(struct session *s, struct output *out)
+{
+    output_print(out, "%s", session_reason(s));
+    return s->reason != 0;
+}
+
+/* ---- the time ---- */
+
+/* "+0100", with a colon in it if that is wanted. */
+static void
+put_zone(struct output *out, const struct tm *local, const char *colon)
+{
+    long minutes = local->tm_gmtoff / 60, size = minutes < 0 ? -minutes : minutes;
+    output_print(out, "%c%02ld%s%02ld", minutes < 0 ? '-' : '+', size / 60, colon, size % 60);
+}
+
+static struct tm
+local_time(const struct session *s, double *fraction)
+{
+    double now = ev_now(s->shard->worker->loop);
+    time_t seconds = (time_t)now;
+    struct tm local;
+    localtime_r(&seconds, &local);
+    *fraction = now - (double)seconds;
+    return local;
+}
+
+static bool
+variable_time_local(struct session *s, struct output *out)
+{
+    static const char months[] = "Jan\0Feb\0Mar\0Apr\0May\0Jun\0Jul\0Aug\0Sep\0Oct\0Nov\0Dec";
+    double fraction;
+    struct tm local = local_time(s, &fraction);
+    output_print(out, "%02d/%s/%d:%02d:%02d:%02d ", local.tm_mday, &months[local.tm_mon * 4], local.tm_year + 1900,
+                 local.tm_hour, local.tm_min, local.tm_sec);
+    put_zone(out, &local, "");
+    return true;
+}
+
+static void
+put_iso8601(struct session *s, struct output *out, bool with_ms)
+{
+    double fraction;
+    struct tm local = local_time(s, &fraction);
+    output_print(out, "%d-%02d-%02dT%02d:%02d:%02d", local.tm_year + 1900, local.tm_mon + 1, local.tm_mday,
+                 local.tm_hour, local.tm_min, local.tm_sec);
+    if (with_ms)
+        output_print(out, ".%03d", (int)(fraction * 1000));
+    put_zone(out, &local, ":");
+}
+
+static bool
+variable_time_iso8601(struct session *s, struct output *out)
+{
+    put_iso8601(s, out, false);
+    return true;
+}
+
+static bool
+variable_time_iso8601_ms(struct session *s, struct output *out)
+{
+    put_iso8601(s, out, true);
+    return true;
+}
+
+/* ---- the upstream servers that were tried ---- */
+
+static bool
+put_attempts(struct session *s, struct output *out, void (*put)(const struct attempt *, struct output *))
+{
+    for (u32 i = 0; s->attempts && i < s->attempts->count; i++) {
+        if (i > 0)
+            output_put(out, ", ", 2);
+        put(&s->attempts->attempt[i], out);
+    }
+    return s->attempts != NULL;
+}
+
+static void
+put_name(const struct attempt *attempt, struct output *out)
+{
+    output_put(out, attempt->name, strlen(attempt->name));
+}
+
+static void
+put_received(const struct attempt *attempt, struct output *out)
+{
+    output_print(out, "%llu", (unsigned long long)attempt->received);
+}
+
+static void
+put_sent(const struct attempt *attempt, struct output *out)
+{
+    output_print(out, "%llu", (unsigned long long)attempt->sent);
+}
+
+static void
+put_until(const struct attempt *attempt, double moment, struct output *out)
+{
+    if (moment > 0)
+        output_print(out, "%.3f", moment - attempt->began);
+    else
+        output_put(out, "-", 1);
+}
+
+static void
+put_connect_time(const struct attempt *attempt, struct output *out)
+{
+    put_until(attempt, attempt->connected, out);
+}
+
+static void
+put_first_byte_time(const struct attempt *attempt, struct output *out)
+{
+    put_until(attempt, attempt->first_byte, out);
+}
+
+static void
+put_session_time(const struct attempt *attempt, struct output *out)
+{
+    put_until(attempt, attempt->ended, out);
+}
+
+#define VARIABLE_OF_ATTEMPTS(name, put)                                  \
+    static bool variable_##name(struct session *s, struct output *out) \
+    {                                                                    \
+        return put_attempts(s, out, put);                                \
+    }
+VARIABLE_OF_ATTEMPTS(upstream_addr, put_name)
+VARIABLE_OF_ATTEMPTS(upstream_bytes_received, put_received)
+VARIABLE_OF_ATTEMPTS(upstream_bytes_sent, put_sent)
+VARIABLE_OF_ATTEMPTS(upstream_connect_time, put_connect_time)
+VARIABLE_OF_ATTEMPTS(upstream_first_byte_time, put_first_byte_time)
+VARIABLE_OF_ATTEMPTS(upstream_session_time, put_session_time)
+
+/* ---- all of them ---- */
+
 static bool (*const variables[])(struct session *, struct output *) = {
 #define VARIABLE(id, says) [VARIABLE_##id] = variable_##id,
 #include "variables.def"

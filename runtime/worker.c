@@ -29,6 +29,7 @@ leave_shard(struct shard *shard)
     listen_leave(shard, shard->worker->shard);
     shard->accepting = false;
     close_spares(shard);
+    access_log_flush(shard);
     if (shard->session_count == 0)
         atomic_fetch_sub(&g->alive, 1);
     atomic_fetch_sub(&g->accepting, 1);
@@ -41,6 +42,7 @@ worker_released(struct shard *shard)
     if (shard->accepting || shard->session_count > 0)
         return;
     listen_leave(shard, NULL);
+    access_log_flush(shard);
     atomic_fetch_sub(&shard->generation->alive, 1);
     control_wake();
 }

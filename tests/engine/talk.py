@@ -68,6 +68,7 @@ Steps: connections (a client's C or an origin's S)
     X has sent everything | X is held back              its bytes are all out | for 300 ms none could be sent
     X receives TEXT|SIZE [slowly]                       exactly these; SIZE: the other side's made-up bytes
     X receives end | reset | nothing for TIME
+    X receives syslog TEXT TEXT                         a datagram that begins with one and has the other in it
     X receives the rest                                 made-up bytes, however many, until it ends in whatever way
     X shuts | closes | resets                           FIN and goes on reading | close() | RST
 

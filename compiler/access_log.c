@@ -1,0 +1,93 @@
+/*
+ * access_log and log_format: judged nodes in, access records out. A format is an expression, compiled where it is used,
+ * since it may name variables that stand behind it in the file.
+ */
+#include "judge.h"
+
+#include <string.h>
+
+static bool
+begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* The last log_format of that name, as in nginx; NULL: reported. */
+static const struct node *
+find_format(const struct unit *unit, const char *name)
+{
+    const struct node *found = NULL;
+    for (const struct node *node = unit->stream.of[DIRECTIVE_log_format]; node != NULL; node = node->again)
+        if (!node->broken && strcmp(node->word[1].text, name) == 0)
+            found = node;
+    return found;
+}
+
+static bool
+compile_format(struct unit *unit, const struct node *format, struct blob_access *record)
+{
+    static const char escapes[] = "default|json|none";
+    const char *escape = format->word[2].text;
+    u32 first = 2;
+    u64 which = ESCAPE_DEFAULT;
+    if (begins_with(escape, "escape=")) {
+        escape += strlen("escape=");
+        value_word(escape, strlen(escape), escapes, &which);
+        first++;
+    }
+    record->escape = (u32)which;
+    record->format = expr_compile_words(unit, &format->word[first], format->word_count - first);
+    return record->format != 0;
+}
+
+static u32
+compile_target(struct unit *unit, const struct word *path)
+{
+    struct blob_log record = {.sink = SINK_FILE};
+    if (begins_with(path->text, "syslog:"))
+        syslog_compile(unit, path, &record);
+    else if (expr_is_dynamic(path))
+        later_say(unit, path->span, arena_print(&unit->arena, "the variable in %s", show(unit, path->text, path->size)),
+                  "variables in the path of a log");
+    else
+        record.path = image_text(unit, path->text, path->size);
+    return image_add(unit, SECTION_log, &record, path->span);
+}
+
+static bool
+compile_one(struct unit *unit, struct node *node, struct blob_access *record)
+{
+    struct options options = {0};
+    const struct node *format = node->word_count > 2 ? find_format(unit, node->word[2].text) : NULL;
+    if (node->broken || format == NULL || !compile_format(unit, format, record) ||
+        (node->word_count > 3 && !judge_options(unit, node, 3, &options)))
+        return false;
+    const struct word *condition = options.word[PARAMETER_access_log_if];
+    record->log = compile_target(unit, &node->word[1]);
+    record->buffer = (u32)options.value[PARAMETER_access_log_buffer];
+    record->flush_ms = options.value[PARAMETER_access_log_flush];
+    if (condition != NULL)
+        record->condition = expr_compile_part(unit, condition, (u32)strlen("if="));
+    return condition == NULL || record->condition != 0;
+}
+
+void
+access_log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count)
+{
+    struct vector made = {0};
+    struct node *node = scope_nearest(scope, &directives[DIRECTIVE_access_log]);
+    struct span span = node != NULL ? node->word[0].span : (struct span){0, 0};
+    bool off = false; /* as in nginx, one "off" is enough, wherever it stands */
+    for (; node != NULL; node = node->again) {
+        struct blob_access record = {0};
+        off |= node->word_count > 1 && strcmp(node->word[1].text, "off") == 0;
+        if (!off && compile_one(unit, node, &record))
+            *(struct blob_access *)vector_add(&unit->arena, &made, sizeof record) = record;
+    }
+    if (off)
+        made.count = 0;
+    *first = made.count > 0 ? image_count(unit, SECTION_access) : 0;
+    *count = made.count;
+    for (u32 i = 0; i < made.count; i++)
+        image_add(unit, SECTION_access, (struct blob_access *)made.item + i, span);
+}

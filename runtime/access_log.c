@@ -1,0 +1,212 @@
+/*
+ * access_log: one line for each session, when it has ended. Where a log has a buffer, its lines are gathered in one of
+ * the worker's own, and written together when it is full, after a while, and before the worker has no more to do with
+ * the log. What cannot be written is lost and counted, and stops nobody.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_SIZE = 64 << 10, PIECE_MAX = 16 << 10 };
+
+struct access_log {
+    const struct blob_access *record;
+    struct shard *shard;
+    u8 *data; /* what is gathered; NULL: nothing is */
+    u32 used;
+    ev_timer flush;
+};
+
+/* ---- escaping ---- */
+
+static const char hex[] = "0123456789ABCDEF";
+
+/* As nginx: quotes, backslashes and all that is not printable ASCII as \xHH. */
+static void
+escape_default(struct output *line, const u8 *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        u8 c = text[i];
+        char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+        bool plain = c >= 32 && c < 127 && c != '"' && c != '\\';
+        output_put(line, plain ? (const void *)&text[i] : escaped, plain ? 1 : sizeof escaped);
+    }
+}
+
+/* RFC 8259, section 7. */
+static void
+escape_json(struct output *line, const u8 *text, size_t size)
+{
+    static const char letters[][2] = {['\b'] = "b", ['\t'] = "t", ['\n'] = "n", ['\f'] = "f", ['\r'] = "r"};
+    for (size_t i = 0; i < size; i++) {
+        u8 c = text[i];
+        char escaped[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, letter = c <= '\r' ? letters[c][0] : '\0';
+        if (c == '"' || c == '\\' || letter) {
+            char two[2] = {'\\', letter ? letter : (char)c};
+            output_put(line, two, sizeof two);
+        } else if (c < 32) {
+            output_put(line, escaped, sizeof escaped);
+        } else {
+            output_put(line, &text[i], 1);
+        }
+    }
+}
+
+static void
+escape_none(struct output *line, const u8 *text, size_t size)
+{
+    output_put(line, text, size);
+}
+
+static void (*const escape[])(struct output *, const u8 *, size_t) = {
+    [ESCAPE_DEFAULT] = escape_default,
+    [ESCAPE_JSON] = escape_json,
+    [ESCAPE_NONE] = escape_none,
+};
+
+/* ---- lines ---- */
+
+static void
+put_variable(struct session *s, const struct blob_access *record, const struct blob_op *op, struct output *line)
+{
+    u8 text[PIECE_MAX];
+    struct output piece = {text, sizeof text, 0};
+    if (!expr_op(s, op, &piece))
+        output_put(line, "-", record->escape == ESCAPE_DEFAULT);
+    else if (piece.used <= piece.size)
+        escape[record->escape](line, text, piece.used);
+    else
+        line->used = line->size + 1;
+}
+
+static void
+put_line(struct session *s, const struct blob_access *record, struct output *line)
+{
+    const struct blob *blob = s->shard->blob;
+    const struct blob_expr *format = &blob->expr[record->format];
+    for (u32 i = 0; i < format->op_count; i++) {
+        const struct blob_op *op = &blob->op[format->op + i];
+        if (op->kind == OP_TEXT)
+            output_put(line, blob_string(blob, op->text), op->text_size);
+        else
+            put_variable(s, record, op, line);
+    }
+}
+
+/* if= gives nothing, or 0. */
+static bool
+is_unwanted(struct session *s, const struct blob_access *record)
+{
+    u8 text[2];
+    if (!record->condition)
+        return false;
+    size_t size = expr_run(s, &s->shard->blob->expr[record->condition], text, sizeof text);
+    return size == 0 || (size == 1 && text[0] == '0');
+}
+
+/* ---- writing ---- */
+
+static void
+write_out(struct shard *shard, const struct blob_access *record, const void *data, size_t size)
+{
+    const struct blob_log *log = &shard->blob->log[record->log];
+    int fd = shard->generation->log_fd[record->log];
+    bool good;
+    if (log->sink == SINK_SYSLOG)
+        good = syslog_send(shard->blob, log, fd, log->severity, data, size - 1); /* without the newline */
+    else
+        good = write(fd, data, size) == (ssize_t)size;
+    shard->worker->counter[COUNTER_lines_lost] += !good;
+}
+
+static void
+flush(struct access_log *log)
+{
+    if (log->used > 0)
+        write_out(log->shard, log->record, log->data, log->used);
+    log->used = 0;
+    if (log->shard->worker)
+        ev_timer_stop(log->shard->worker->loop, &log->flush);
+}
+
+static void
+on_flush(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    flush(timer->data);
+}
+
+static void
+gather(struct access_log *log, const void *data, size_t size)
+{
+    if (log->used + size > log->record->buffer)
+        flush(log);
+    if (size > log->record->buffer) {
+        write_out(log->shard, log->record, data, size);
+        return;
+    }
+    memcpy(log->data + log->used, data, size);
+    log->used += (u32)size;
+    if (!log->record->flush_ms || ev_is_active(&log->flush))
+        return;
+    ev_timer_set(&log->flush, (double)log->record->flush_ms / 1000, 0);
+    ev_timer_start(log->shard->worker->loop, &log->flush);
+}
+
+void
+access_log_write(struct session *s)
+{
+    struct shard *shard = s->shard;
+    for (u32 i = 0; i < s->server->access_count; i++) {
+        u32 index = s->server->access + i;
+        const struct blob_access *record = &shard->blob->access[index];
+        u8 text[LINE_MAX_SIZE];
+        struct output line = {text, sizeof text, 0};
+        if (is_unwanted(s, record))
+            continue;
+        put_line(s, record, &line);
+        output_put(&line, "\n", 1);
+        if (line.used > line.size)
+            shard->worker->counter[COUNTER_lines_lost]++;
+        else if (shard->access[index].data)
+            gather(&shard->access[index], text, line.used);
+        else
+            write_out(shard, record, text, line.used);
+    }
+}
+
+/* ---- whole ---- */
+
+bool
+access_log_open(struct shard *shard)
+{
+    const struct blob *blob = shard->blob;
+    shard->access = calloc(blob->access_count, sizeof *shard->access);
+    for (u32 i = 1; shard->access && i < blob->access_count; i++) {
+        struct access_log *log = &shard->access[i];
+        *log = (struct access_log){.record = &blob->access[i], .shard = shard};
+        ev_init(&log->flush, on_flush);
+        log->flush.data = log;
+        if (log->record->buffer && !(log->data = malloc(log->record->buffer)))
+            return false;
+    }
+    return shard->access != NULL;
+}
+
+void
+access_log_flush(struct shard *shard)
+{
+    for (u32 i = 1; i < shard->blob->access_count; i++)
+        flush(&shard->access[i]);
+}
+
+void
+access_log_close(struct shard *shard)
+{
+    for (u32 i = 1; shard->access && i < shard->blob->access_count; i++)
+        free(shard->access[i].data);
+    free(shard->access);
+}
