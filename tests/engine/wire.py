@@ -129,6 +129,7 @@ class Connection:
         self.checked += len(data)
 
     def reset(self):
+        self.queue.clear()  # what has not gone out never will
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
