@@ -18,7 +18,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ELSEWHERE = ("tests/manual/", "tests/coverage.py", "tests/bench/", "tests/fuzz/")  # they name all, and test none
 
-# What a scenario has whose session ends for this reason: mostly the last line that its log has of the session.
+# What a scenario has whose session ends for this reason: mostly the last line that its log has of the session. For
+# others, a line of an access log with $close_reason will do.
 ENDS = {
     "client_done": r"^    \[info\] \*\d+ client disconnected",
     "upstream_done": r"^    \[info\] \*\d+ upstream disconnected",
@@ -82,7 +83,7 @@ def main():
         for code, name in sorted(set(rows("diagnostics", r'^DIAGNOSTIC\(\w+, "(SP\d+)", "([\w-]+)"')))
     ]
     for reason in rows("metrics", r"^CLOSE\((\w+)"):
-        sign = re.compile(ENDS.get(reason, r"(?!)"), re.MULTILINE | re.DOTALL)
+        sign = re.compile(ENDS.get(reason, rf"^    [^\n]*\b{reason}\b"), re.MULTILINE | re.DOTALL)
         wanted.append((f"close reason {reason}", any(sign.search(text) for text in scenarios)))
     missing = [name for name, named in wanted if not named]
     for name in missing:
