@@ -16,7 +16,7 @@ struct access_log {
     const struct blob_access *record;
     struct shard *shard;
     u8 *data; /* what is gathered; NULL: nothing is */
-    u32 used;
+    u32 used, lines;
     ev_timer flush;
 };
 
@@ -110,7 +110,7 @@ is_unwanted(struct session *s, const struct blob_access *record)
 /* ---- writing ---- */
 
 static void
-write_out(struct shard *shard, const struct blob_access *record, const void *data, size_t size)
+write_out(struct shard *shard, const struct blob_access *record, const void *data, size_t size, u32 lines)
 {
     const struct blob_log *log = &shard->blob->log[record->log];
     int fd = shard->generation->log_fd[record->log];
@@ -119,15 +119,15 @@ write_out(struct shard *shard, const struct blob_access *record, const void *dat
         good = syslog_send(shard->blob, log, fd, log->severity, data, size - 1); /* without the newline */
     else
         good = write(fd, data, size) == (ssize_t)size;
-    shard->worker->counter[COUNTER_lines_lost] += !good;
+    shard->worker->counter[COUNTER_lines_lost] += good ? 0 : lines;
 }
 
 static void
 flush(struct access_log *log)
 {
     if (log->used > 0)
-        write_out(log->shard, log->record, log->data, log->used);
-    log->used = 0;
+        write_out(log->shard, log->record, log->data, log->used, log->lines);
+    log->used = log->lines = 0;
     if (log->shard->worker)
         ev_timer_stop(log->shard->worker->loop, &log->flush);
 }
@@ -145,11 +145,12 @@ gather(struct access_log *log, const void *data, size_t size)
     if (log->used + size > log->record->buffer)
         flush(log);
     if (size > log->record->buffer) {
-        write_out(log->shard, log->record, data, size);
+        write_out(log->shard, log->record, data, size, 1);
         return;
     }
     memcpy(log->data + log->used, data, size);
     log->used += (u32)size;
+    log->lines++;
     if (!log->record->flush_ms || ev_is_active(&log->flush))
         return;
     ev_timer_set(&log->flush, (double)log->record->flush_ms / 1000, 0);
@@ -174,7 +175,7 @@ access_log_write(struct session *s)
         else if (shard->access[index].data)
             gather(&shard->access[index], text, line.used);
         else
-            write_out(shard, record, text, line.used);
+            write_out(shard, record, text, line.used, 1);
     }
 }
 

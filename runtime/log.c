@@ -115,32 +115,51 @@ append(char *line, size_t at, const char *format, ...)
     return at < LOG_LINE - 1 ? at : LOG_LINE - 2; /* room for the newline and the NUL */
 }
 
-void
-log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
+/* What a client may have chosen must not end the line, nor play with the terminal of who reads it. */
+static size_t
+append_escaped(char *line, size_t at, const char *text)
 {
-    if (!log_wants(logger, level))
-        return;
-    char line[LOG_LINE];
-    size_t at = append(line, 0, "%s [%s] %d#%d: ", clock_text(), blob_level_word(level), getpid(), gettid());
-    if (connection)
-        at = append(line, at, "*%llu ", (unsigned long long)connection);
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line + at, LOG_LINE - at, format, arguments);
-    va_end(arguments);
-    at = append(line, length > 0 && at + (size_t)length < LOG_LINE ? at + (size_t)length : LOG_LINE - 2, "%s", "");
-    if (error)
-        at = append(line, at, " (%d: %s)", error, strerrordesc_np(error));
-    line[at++] = '\n';
+    for (; *text && at + sizeof "\\x00" < LOG_LINE; text++)
+        if ((u8)*text >= ' ' && *text != 0x7f)
+            line[at++] = *text;
+        else
+            at = append(line, at, "\\x%02X", (u8)*text);
+    return at;
+}
+
+static void
+write_line(const struct logger *logger, enum level level, const char *line, size_t size)
+{
     for (u32 i = 0; i < logger->count; i++) {
         const struct blob_log *sink = &logger->sink[i];
         if (level > sink->level)
             continue;
         if (sink->sink == SINK_SYSLOG)
-            syslog_send(logger->blob, sink, logger->fd[i], level > LEVEL_EMERG ? level - LEVEL_EMERG : 0, line, at - 1);
+            syslog_send(logger->blob, sink, logger->fd[i], level > LEVEL_EMERG ? level - LEVEL_EMERG : 0, line,
+                        size - 1); /* without the newline */
         else
-            (void)!write(logger->fd[i], line, at);
+            (void)!write(logger->fd[i], line, size);
     }
+}
+
+void
+log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
+{
+    if (!log_wants(logger, level))
+        return;
+    char line[LOG_LINE], text[LOG_LINE] = "";
+    size_t at = append(line, 0, "%s [%s] %d#%d: ", clock_text(), blob_level_word(level), getpid(), gettid());
+    if (connection)
+        at = append(line, at, "*%llu ", (unsigned long long)connection);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    at = append_escaped(line, at, text);
+    if (error)
+        at = append(line, at, " (%d: %s)", error, strerrordesc_np(error));
+    line[at++] = '\n';
+    write_line(logger, level, line, at);
 }
 
 void
