@@ -86,18 +86,27 @@ arena_free(struct arena *arena)
 }
 
 void *
-vector_add(struct arena *arena, struct vector *vector, size_t size)
+vector_extend(struct arena *arena, struct vector *vector, size_t size, u32 count)
 {
-    if (vector->count == vector->capacity) {
-        u32 first = size < FIRST_VECTOR_SIZE ? FIRST_VECTOR_SIZE / (u32)size : 1;
-        u32 capacity = vector->capacity ? vector->capacity * 2 : first;
+    u32 first = size < FIRST_VECTOR_SIZE ? FIRST_VECTOR_SIZE / (u32)size : 1;
+    u32 capacity = vector->capacity ? vector->capacity : first;
+    while (capacity - vector->count < count)
+        capacity *= 2;
+    if (capacity != vector->capacity) {
         void *item = arena_take(arena, capacity * size);
         if (vector->count > 0)
             memcpy(item, vector->item, vector->count * size);
         vector->item = item;
         vector->capacity = capacity;
     }
-    return (u8 *)vector->item + vector->count++ * size;
+    vector->count += count;
+    return (u8 *)vector->item + (vector->count - count) * size;
+}
+
+void *
+vector_add(struct arena *arena, struct vector *vector, size_t size)
+{
+    return vector_extend(arena, vector, size, 1);
 }
 
 /* ---- maps: open addressing, a power of two, at most half full ---- */
@@ -139,18 +148,30 @@ grow(struct arena *arena, struct map *map)
             *slot_of(map, old.slot[i].key, old.slot[i].size, old.slot[i].hash) = old.slot[i];
 }
 
-u32 *
-map_at(struct arena *arena, struct map *map, const void *key, size_t size)
+static u32 *
+slot_value(struct arena *arena, struct map *map, const void *key, size_t size, bool copy)
 {
     if (map->count >= map->capacity / 2)
         grow(arena, map);
     u32 hash = hash_of(key, size);
     struct map_slot *slot = slot_of(map, key, size, hash);
     if (slot->key == NULL) {
-        *slot = (struct map_slot){.key = key, .size = size, .hash = hash};
+        *slot = (struct map_slot){.key = copy ? arena_text(arena, key, size) : key, .size = size, .hash = hash};
         map->count++;
     }
     return &slot->value;
+}
+
+u32 *
+map_at(struct arena *arena, struct map *map, const void *key, size_t size)
+{
+    return slot_value(arena, map, key, size, false);
+}
+
+u32 *
+map_at_copy(struct arena *arena, struct map *map, const void *key, size_t size)
+{
+    return slot_value(arena, map, key, size, true);
 }
 
 u32

@@ -64,12 +64,10 @@ image_text(struct unit *unit, const char *text, size_t size)
     if (size == 0)
         return 0;
     struct vector *bytes = &unit->image.section[SECTION_text];
-    const char *key = arena_text(&unit->arena, text, size);
-    u32 *offset = map_at(&unit->arena, &unit->image.text, key, size);
+    u32 *offset = map_at_copy(&unit->arena, &unit->image.text, text, size);
     if (*offset == 0) {
         *offset = bytes->count;
-        for (size_t i = 0; i <= size; i++) /* with the NUL */
-            *(char *)vector_add(&unit->arena, bytes, 1) = key[i];
+        memcpy(vector_extend(&unit->arena, bytes, 1, (u32)size + 1), text, size); /* a NUL follows */
     }
     return *offset;
 }

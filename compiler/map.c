@@ -12,14 +12,13 @@
 static u32
 value_of(struct unit *unit, const struct word *word, u32 expr)
 {
-    const char *key = arena_print(&unit->arena, "%u %s", expr, word->text);
-    u32 *known = map_at(&unit->arena, &unit->values, key, strlen(key));
     struct blob_value record = {.expr = expr};
-    if (*known != 0)
-        return *known;
     if (expr == 0)
         record.text = image_text(unit, word->text, word->size), record.text_size = word->size;
-    return *known = image_add(unit, SECTION_value, &record, word->span);
+    u32 *known = map_at_copy(&unit->arena, &unit->values, &record, sizeof record);
+    if (*known == 0)
+        *known = image_add(unit, SECTION_value, &record, word->span);
+    return *known;
 }
 
 u32

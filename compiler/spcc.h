@@ -61,6 +61,8 @@ struct vector {
 
 /* Append one zeroed item of size bytes. */
 void *vector_add(struct arena *arena, struct vector *vector, size_t size);
+/* Append count of them at once; the first. */
+void *vector_extend(struct arena *arena, struct vector *vector, size_t size, u32 count);
 
 /* Bytes -> u32; the keys stay the caller's and must outlive the map. */
 struct map {
@@ -70,6 +72,8 @@ struct map {
 
 /* The value for key, which the caller may set; 0 when it is new. */
 u32 *map_at(struct arena *arena, struct map *map, const void *key, size_t size);
+/* The same, and the map keeps a copy of a new key. */
+u32 *map_at_copy(struct arena *arena, struct map *map, const void *key, size_t size);
 /* The same without adding: 0 when it is not there. */
 u32 map_find(const struct map *map, const void *key, size_t size);
 
