@@ -35,22 +35,12 @@ begin(struct sweep *sweep, const ip16 *low, u32 value)
         *(struct edge *)vector_add(&sweep->unit->arena, &sweep->edges, sizeof *last) = (struct edge){*low, value};
 }
 
-/* The address behind; false: there is none. */
-static bool
-next_address(ip16 *ip, u32 size)
-{
-    for (u32 i = size; i-- > 0;)
-        if (++ip->byte[i] != 0)
-            return true;
-    return false;
-}
-
 /* Leave the innermost range. */
 static void
 leave(struct sweep *sweep)
 {
     ip16 behind = sweep->open[--sweep->depth]->high;
-    if (next_address(&behind, sweep->size))
+    if (network_next(&behind, sweep->size))
         begin(sweep, &behind, sweep->depth > 0 ? sweep->value[sweep->depth - 1] : 0);
 }
 

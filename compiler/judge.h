@@ -103,6 +103,10 @@ bool judge_regex(struct unit *unit, const struct word *word, u32 start, bool cas
 /* text, a part of word from start on, is a size of at least least bytes. False: reported. */
 bool judge_size(struct unit *unit, const struct word *word, u32 start, u64 least, u64 *size);
 
+/* judge_access.c: the last address of a network; the address behind ip, of size bytes, false: there is none. */
+ip16 network_last(const struct network *network);
+bool network_next(ip16 *ip, u32 size);
+
 /* word is a network with bits behind its prefix: say what it is taken for. */
 void judge_host_bits(struct unit *unit, const struct word *word, const struct network *network);
 

@@ -6,6 +6,27 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+ip16
+network_last(const struct network *network)
+{
+    ip16 high = network->ip;
+    u32 size = network->family == FAMILY_IPV6 ? 16 : 4;
+    for (u32 i = 0; i < size; i++) {
+        u32 kept = network->bits >= 8 * (i + 1) ? 8 : network->bits <= 8 * i ? 0 : network->bits - 8 * i;
+        high.byte[i] |= (u8)(0xff >> kept);
+    }
+    return high;
+}
+
+bool
+network_next(ip16 *ip, u32 size)
+{
+    for (u32 i = size; i-- > 0;)
+        if (++ip->byte[i] != 0)
+            return true;
+    return false;
+}
+
 void
 judge_host_bits(struct unit *unit, const struct word *word, const struct network *network)
 {

@@ -17,18 +17,6 @@ struct geo {
 
 /* ---- reading ---- */
 
-static ip16
-last_of(const struct network *network)
-{
-    ip16 high = network->ip;
-    u32 size = network->family == FAMILY_IPV6 ? 16 : 4;
-    for (u32 i = 0; i < size; i++) {
-        u32 kept = network->bits >= 8 * (i + 1) ? 8 : network->bits <= 8 * i ? 0 : network->bits - 8 * i;
-        high.byte[i] |= (u8)(0xff >> kept);
-    }
-    return high;
-}
-
 static void
 say_bad_network(struct unit *unit, const struct word *word, enum reading reading)
 {
@@ -58,7 +46,7 @@ read_network(struct geo *geo, const struct word *word, struct geo_range *range)
     }
     if (network.host_bits)
         judge_host_bits(geo->unit, word, &network);
-    *range = (struct geo_range){.family = network.family, .low = network.ip, .high = last_of(&network)};
+    *range = (struct geo_range){.family = network.family, .low = network.ip, .high = network_last(&network)};
     return true;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512 };
+enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512, PREAMBLE_ROOM = 4096 };
 
 /* ---- what the largest session needs ---- */
 
@@ -27,6 +27,8 @@ largest_buffer(const struct blob *blob)
     for (u32 i = 1; i < blob->proxy_count; i++)
         size = larger(size, blob->proxy[i].buffer_size);
     for (u32 i = 1; i < blob->server_count; i++) {
+        if (blob->server[i].flags & SERVER_SSL_PREREAD)
+            size = larger(size, (u64)blob->server[i].preread_buffer_size + PREAMBLE_ROOM);
         const struct blob_expr *value = &blob->expr[blob->server[i].value];
         u64 room = 0;
         for (u32 j = 0; j < value->op_count; j++)
@@ -73,6 +75,8 @@ has_values(const struct blob *blob)
     bool has = blob->slot_count > 1;
     for (u32 i = 1; i < blob->op_count && !has; i++)
         has = blob->op[i].kind == OP_CAPTURE;
+    for (u32 i = 1; i < blob->server_count && !has; i++)
+        has = blob->server[i].flags & SERVER_SSL_PREREAD;
     return has;
 }
 

@@ -225,23 +225,26 @@ read_address(struct session *s, const struct blob_slot *slot, union client_addre
     return address->any.sa_family != AF_UNIX;
 }
 
+u32
+geo_value(const struct blob *blob, u32 index, const union client_address *address)
+{
+    const struct blob_geo *geo = &blob->geo[index];
+    const struct in6_addr *six = &address->ipv6.sin6_addr;
+    u32 mapped;
+    if (address->any.sa_family != AF_INET6)
+        return find_four(blob, geo, ntohl(address->ipv4.sin_addr.s_addr));
+    if (!IN6_IS_ADDR_V4MAPPED(six))
+        return find_six(blob, geo, six);
+    memcpy(&mapped, &six->s6_addr[12], sizeof mapped);
+    return find_four(blob, geo, ntohl(mapped));
+}
+
 struct value
 geo_find(struct session *s, const struct blob_slot *slot)
 {
-    const struct blob *blob = s->shard->blob;
-    const struct blob_geo *geo = &blob->geo[slot->geo];
     union client_address address;
     if (!read_address(s, slot, &address))
         address = nowhere;
-    const struct in6_addr *six = &address.ipv6.sin6_addr;
-    u32 found, mapped;
-    if (address.any.sa_family != AF_INET6) {
-        found = find_four(blob, geo, ntohl(address.ipv4.sin_addr.s_addr));
-    } else if (IN6_IS_ADDR_V4MAPPED(six)) {
-        memcpy(&mapped, &six->s6_addr[12], sizeof mapped);
-        found = find_four(blob, geo, ntohl(mapped));
-    } else {
-        found = find_six(blob, geo, six);
-    }
+    u32 found = geo_value(s->shard->blob, slot->geo, &address);
     return value_of(s, found ? found : slot->fallback);
 }

@@ -85,7 +85,9 @@ static enum outcome
 send_early(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    if (!s->upstream.buffer && !s->client.eof && may_send_early(proxy)) {
+    if (!may_send_early(proxy))
+        return ATTEMPT_WAITS;
+    if (!s->upstream.buffer && !s->client.eof) {
         ssize_t got = side_receive(s, &s->upstream, s->client.io.fd, proxy->buffer_size);
         s->early = got > 0 ? (u32)got : 0;
     }

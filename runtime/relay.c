@@ -214,7 +214,7 @@ send_preamble(struct session *s)
         session_end(s, CLOSE_internal);
         return false;
     }
-    if (side_write(s, &s->upstream, scratch, size) != FLUSH_FAILED)
+    if (side_prepend(&s->upstream, scratch, size) || side_write(s, &s->upstream, scratch, size) != FLUSH_FAILED)
         return true;
     end_failed_write(s, &s->upstream, errno);
     return false;

@@ -34,6 +34,7 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
+        [PHASE_PREREAD] = preread_timeout,
         [PHASE_CONNECT] = proxy_timeout,
         [PHASE_PAUSE] = proxy_pause_over,
         [PHASE_RELAY] = relay_timeout,
@@ -130,7 +131,7 @@ session_log(const struct session *s, enum level level, int error, const char *fo
                 blob_string(blob, blob->address[s->listener->address].text));
     if (s->upstream_name)
         at = append(text, at, sizeof text, ", upstream: \"%s\"", s->upstream_name);
-    if (s->server->proxy)
+    if (s->server->proxy && s->phase >= PHASE_CONNECT)
         append(text, at, sizeof text, ", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
                (unsigned long long)s->client.received, (unsigned long long)s->client.sent,
                (unsigned long long)s->upstream.received, (unsigned long long)s->upstream.sent);
@@ -232,6 +233,7 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
         return NULL;
     *s = (struct session){.shard = shard, .listener = acceptor->listener, .endpoint = endpoint};
     s->number = session_number();
+    s->action = "initializing session";
     s->begun = ev_now(shard->worker->loop);
     s->server = &shard->blob->server[endpoint->server];
     memcpy(&s->address, address, size < sizeof s->address ? size : sizeof s->address);
@@ -260,14 +262,27 @@ session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpo
     return true;
 }
 
-void
-session_run(struct session *s)
+static enum step
+content_step(struct session *s)
 {
+    s->action = NULL;
+    s->phase = PHASE_CONNECT;
     slot_assign(s);
     if (s->server->proxy)
         proxy_start(s);
     else
         return_start(s);
+    return STEP_ENDED; /* or it goes on from there */
+}
+
+/* In nginx's order. */
+static enum step (*const steps[])(struct session *) = {access_step, preread_step, content_step};
+
+void
+session_run(struct session *s)
+{
+    while (steps[s->step](s) == STEP_NEXT)
+        s->step++;
 }
 
 /* What was read early and reached nobody counts as not read: the client must learn it by a reset. */

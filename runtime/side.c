@@ -156,6 +156,18 @@ side_write(struct session *s, struct side *side, const u8 *data, size_t size)
     return FLUSH_WAIT;
 }
 
+bool
+side_prepend(struct side *side, const u8 *data, size_t size)
+{
+    if (!side->buffer)
+        return false;
+    memmove(side->buffer + size, side->buffer + side->at, side->end - side->at);
+    memcpy(side->buffer, data, size);
+    side->end = (u32)size + side->end - side->at;
+    side->at = 0;
+    return true;
+}
+
 enum flush
 side_splice(struct session *s, struct side *side, struct pipe *pipe)
 {

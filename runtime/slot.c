@@ -15,7 +15,7 @@ values_size(const struct blob *blob)
 }
 
 /* Made with the first value: most sessions have none. There is one for each session of the shard. */
-static struct values *
+struct values *
 values_of(struct session *s)
 {
     if (s->values)

@@ -24,6 +24,7 @@
 #include <sys/un.h>
 
 struct generation;
+struct hello;
 struct session;
 struct shard;
 struct worker;
@@ -501,7 +502,7 @@ struct side {
     bool nodelay_due; /* TCP_NODELAY is wanted and not set yet */
 };
 
-enum phase { PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
+enum phase { PHASE_PREREAD, PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
 
 struct session {
     struct shard *shard;
@@ -527,6 +528,8 @@ struct session {
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
     u8 phase;
+    u8 step;        /* of session.c: what stands between the accepted connection and the content */
+    bool preread;   /* what waits for the upstream was read before, as nginx does it */
     u8 reason;      /* 1 + why it ended; 0: it has not */
     bool backups;   /* the primaries are used up */
     union client_address address;
@@ -552,8 +555,10 @@ struct session *session_new(const struct acceptor *acceptor, const struct blob_e
 bool session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
                    const struct sockaddr *address, socklen_t size);
 
-/* Do what its server says with a session that is ready. */
+/* Go through the steps of a session, from where it is. It may end. */
 void session_run(struct session *session);
+
+enum step { STEP_NEXT, STEP_WAITS, STEP_ENDED };
 
 static inline bool
 session_is_udp(const struct session *session)
@@ -610,6 +615,21 @@ void attempt_connected(struct session *session);
 void attempt_first_byte(struct session *session);
 void attempt_end(struct session *session);
 
+/* ---- access.c: may this client enter? ---- */
+
+enum step access_step(struct session *session);
+
+/* ---- preread.c: what a client sends first ---- */
+
+enum step preread_step(struct session *session);
+void preread_timeout(struct session *session);
+
+/* What size bytes of a client's are. AGAIN: more of them must be there; NONE: no ClientHello. name and alpn are room for
+ * HELLO_NAME and HELLO_ALPN bytes. */
+enum preread { PREREAD_AGAIN, PREREAD_NONE, PREREAD_FOUND };
+enum { HELLO_NAME = 1024, HELLO_ALPN = 1024 };
+enum preread preread_parse(const u8 *data, size_t size, struct hello *hello, u8 *name, u8 *alpn);
+
 /* ---- side.c: one socket ---- */
 
 enum flush { FLUSH_DONE, FLUSH_WAIT, FLUSH_FAILED };
@@ -619,6 +639,9 @@ enum flush side_flush(struct session *session, struct side *side);
 
 /* Write data when nothing waits; what does not go is kept in a buffer. */
 enum flush side_write(struct session *session, struct side *side, const u8 *data, size_t size);
+
+/* Put data before what waits in a buffer, which has room for it. False: nothing waits. */
+bool side_prepend(struct side *side, const u8 *data, size_t size);
 
 /* Write what is in the pipe when nothing waits; the pipe is taken. */
 enum flush side_splice(struct session *session, struct side *side, struct pipe *pipe);
@@ -771,9 +794,16 @@ struct value {
     u32 size, state;
 };
 
+/* What ssl_preread has found; the first two are absent if it is no ClientHello. */
+struct hello {
+    struct value server_name, alpn;
+    u8 version[2]; /* 3, 4: TLS 1.3; 0, 2: SSL 2 */
+};
+
 /* What a session keeps of values; then come VALUES_TEXT bytes of text. */
 struct values {
     u32 used;                              /* of the text */
+    struct hello hello;                    /* of ssl_preread */
     struct value capture[CAPTURE_MAX + 1]; /* of the regular expression that matched last */
     struct value slot[];
 };
@@ -788,6 +818,9 @@ struct value capture_value(struct session *session, u32 number);
 /* Give the slots that the sets of the session's server name their values. */
 void slot_assign(struct session *session);
 
+/* What is kept of the session so far; made if there is nothing yet. */
+struct values *values_of(struct session *session);
+
 /* Keep a copy of text, or the value of an expression; found or lost. */
 struct value value_keep(struct session *session, const void *text, size_t size);
 struct value expr_keep(struct session *session, const struct blob_expr *expr);
@@ -798,6 +831,8 @@ struct value map_find(struct session *session, const struct blob_slot *slot);
 struct value map_find_number(struct session *session, const struct blob_slot *slot);
 struct value split_find(struct session *session, const struct blob_slot *slot);
 struct value geo_find(struct session *session, const struct blob_slot *slot);
+/* The value record of an address, which is of the internet, in a geo; 0: none. */
+u32 geo_value(const struct blob *blob, u32 geo, const union client_address *address);
 
 /* ---- regex.c ---- */
 

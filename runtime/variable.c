@@ -300,6 +300,42 @@ VARIABLE_OF_ATTEMPTS(upstream_connect_time, put_connect_time)
 VARIABLE_OF_ATTEMPTS(upstream_first_byte_time, put_first_byte_time)
 VARIABLE_OF_ATTEMPTS(upstream_session_time, put_session_time)
 
+/* ---- the ClientHello that ssl_preread has read ---- */
+
+static bool
+put_kept(struct output *out, struct value value)
+{
+    if (value.state == VALUE_FOUND)
+        output_put(out, value.text, value.size);
+    return value.state == VALUE_FOUND;
+}
+
+static bool
+variable_ssl_preread_server_name(struct session *s, struct output *out)
+{
+    return s->preread && put_kept(out, s->values->hello.server_name);
+}
+
+static bool
+variable_ssl_preread_alpn_protocols(struct session *s, struct output *out)
+{
+    return s->preread && put_kept(out, s->values->hello.alpn);
+}
+
+static bool
+variable_ssl_preread_protocol(struct session *s, struct output *out)
+{
+    static const char *const versions[] = {"SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
+    if (!s->preread || s->values->hello.server_name.state != VALUE_FOUND)
+        return false;
+    const u8 *version = s->values->hello.version;
+    if (version[0] == 3 && version[1] < sizeof versions / sizeof *versions)
+        output_print(out, "%s", versions[version[1]]);
+    else if (version[0] == 0 && version[1] == 2)
+        output_print(out, "SSLv2");
+    return true;
+}
+
 /* ---- all of them ---- */
 
 static bool (*const variables[])(struct session *, struct output *) = {
