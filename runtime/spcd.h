@@ -624,8 +624,8 @@ enum step access_step(struct session *session);
 enum step preread_step(struct session *session);
 void preread_timeout(struct session *session);
 
-/* What size bytes of a client's are. AGAIN: more of them must be there; NONE: no ClientHello. name and alpn are room for
- * HELLO_NAME and HELLO_ALPN bytes. */
+/* What size bytes of a client's are. AGAIN: more of them must be there; NONE: no ClientHello. name and alpn are
+ * room for HELLO_NAME and HELLO_ALPN bytes. */
 enum preread { PREREAD_AGAIN, PREREAD_NONE, PREREAD_FOUND };
 enum { HELLO_NAME = 1024, HELLO_ALPN = 1024 };
 enum preread preread_parse(const u8 *data, size_t size, struct hello *hello, u8 *name, u8 *alpn);
