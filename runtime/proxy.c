@@ -321,7 +321,7 @@ return_done(struct session *s, enum flush state)
     }
     if (state == FLUSH_FAILED)
         session_log(s, session_error_level(s, &s->client, errno), errno, "send() failed");
-    session_end(s, state == FLUSH_DONE ? CLOSE_returned : CLOSE_client_gone);
+    session_end(s, state == FLUSH_DONE ? CLOSE_returned : CLOSE_return_failed);
 }
 
 static void

@@ -355,6 +355,7 @@ udp_relay_start(struct session *s)
     if (relay_due(s) < s->due)
         session_arm(s, relay_due(s) - now);
     udp_of(s)->pending = NULL;
+    s->client.received = 0; /* forward() counts it */
     if (first)
         forward(s, first->data, first->size, first->segment);
 }
@@ -385,6 +386,7 @@ begin(struct acceptor *acceptor, const struct datagram *first)
     s->client.udp = (struct udp_client){.fd = acceptor->io.fd, .local = first->to};
     s->client.udp.hash = hash_of(udp, acceptor->io.fd, &first->from, &first->to);
     enter(udp, s);
+    s->client.received = first->size;
     udp->pending = first;
     session_run(s);
     udp->pending = NULL;

@@ -285,7 +285,7 @@ put_first_byte_time(const struct attempt *attempt, struct output *out)
 static void
 put_session_time(const struct attempt *attempt, struct output *out)
 {
-    put_until(attempt, attempt->ended, out);
+    put_until(attempt, attempt->ended > 0 ? attempt->ended : attempt->began, out); /* while it lasts, nginx says 0 */
 }
 
 #define VARIABLE_OF_ATTEMPTS(name, put)                                  \

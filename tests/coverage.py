@@ -25,6 +25,7 @@ ENDS = {
     "upstream_done": r"^    \[info\] \*\d+ upstream disconnected",
     "returned": r"^ +return .*^\w+ (answers|receives \")",
     "return_timeout": r"connection timed out [^\n]* while returning text",
+    "return_failed": r"failed [^\n]* while returning text",
     "answered": r"\] \*\d+ udp done",
     "idle": r"connection timed out [^\n]* while proxying connection",
     "client_idle": r"client timed out [^\n]* while proxying connection",
