@@ -1,5 +1,5 @@
 /*
- * allow and deny: judged nodes in, a table of the addresses that are denied out. The first rule that matches decides,
+ * allow, deny and set_real_ip_from: judged nodes in, tables of addresses out. The first rule that matches decides,
  * so between two neighbouring borders of rules it is the same for every address; what no rule matches may enter.
  */
 #include "judge.h"
@@ -114,12 +114,40 @@ add_ranges(struct unit *unit, const struct vector *rules, enum family family, u3
     *(family == FAMILY_IPV6 ? &geo->range6_count : &geo->range4_count) = image_count(unit, section) - first;
 }
 
+/* set_real_ip_from: addresses that are named by any rule. */
+static void
+compile_trusted(struct unit *unit, const struct scope *scope, struct blob_server *server)
+{
+    struct vector rules = {0};
+    struct blob_geo geo = {0};
+    struct word trust = {.text = "trust", .size = 5};
+    for (const struct node *node = scope_nearest(scope, &directives[DIRECTIVE_set_real_ip_from]); node != NULL;
+         node = node->again) {
+        struct permission rule;
+        if (!node->broken && read_rule(node, &rule)) {
+            rule.denies = true;
+            *(struct permission *)vector_add(&unit->arena, &rules, sizeof rule) = rule;
+        } else if (!node->broken) {
+            later_say(unit, node->word[1].span, "a host name here", "host names in set_real_ip_from");
+        }
+    }
+    if (rules.count == 0)
+        return;
+    u32 value = map_text(unit, &trust);
+    add_ranges(unit, &rules, FAMILY_IPV4, value, &geo);
+    add_ranges(unit, &rules, FAMILY_IPV6, value, &geo);
+    server->trusted = image_add(unit, SECTION_geo, &geo, (struct span){0, 0});
+    if (is_denied(&rules, FAMILY_UNIX, NULL))
+        server->flags |= SERVER_TRUST_UNIX;
+}
+
 void
 access_compile(struct unit *unit, const struct scope *scope, struct blob_server *server)
 {
     struct vector rules = {0};
     struct blob_geo geo = {0};
     struct word deny = {.text = "deny", .size = 4};
+    compile_trusted(unit, scope, server);
     read_rules(unit, scope, &rules);
     if (rules.count == 0)
         return;

@@ -7,6 +7,7 @@
  */
 #include "spcc.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -24,16 +25,49 @@ static const char *const later[] = {
 
 enum { OURS = sizeof ours / sizeof *ours, LATER_COUNT = sizeof later / sizeof *later };
 
-/* nginx brings a variable for whatever follows this. */
-static const char later_prefix[] = "proxy_protocol_tlv_";
+/* What follows this is the name of a TLV of the PROXY protocol, or its number. */
+static const char tlv_prefix[] = "proxy_protocol_tlv_";
+
+static const struct {
+    const char *name;
+    u32 type;
+} tlvs[] = {
+#define VARIABLE_TLV(name, type) {#name, type},
+#include "variables.def"
+#undef VARIABLE_TLV
+};
+
+enum { TLV_OF_TLS = 0x20 };
+
+/* "0x2a" after an offset into name. */
+static u32
+read_type(const char *text)
+{
+    return strncasecmp(text, "0x", 2) == 0 ? (u32)strtoul(text + 2, NULL, 16) & 0xff : 0;
+}
+
+/* The type of a TLV that name is the variable of; 0: it is none. */
+static u32
+find_tlv(const char *name)
+{
+    if (strncasecmp(name, tlv_prefix, strlen(tlv_prefix)) != 0)
+        return 0;
+    name += strlen(tlv_prefix);
+    for (size_t i = 0; i < sizeof tlvs / sizeof *tlvs; i++)
+        if (strcasecmp(tlvs[i].name, name) == 0)
+            return tlvs[i].type;
+    if (strncasecmp(name, "ssl_", 4) == 0 && read_type(name + 4) != 0)
+        return TLV_OF_TLS << 8 | read_type(name + 4);
+    return read_type(name);
+}
 
 static bool
 is_later(const char *name)
 {
-    for (u32 i = 0; i < LATER_COUNT; i++)
-        if (strcasecmp(later[i], name) == 0)
-            return true;
-    return strncasecmp(name, later_prefix, strlen(later_prefix)) == 0;
+    bool is = false;
+    for (u32 i = 0; i < LATER_COUNT && !is; i++)
+        is = strcasecmp(later[i], name) == 0;
+    return is;
 }
 
 /* The number of our variable, 0 for none. */
@@ -49,7 +83,7 @@ find_ours(const char *name)
 bool
 expr_is_builtin(const char *name)
 {
-    return find_ours(name) != 0 || is_later(name);
+    return find_ours(name) != 0 || find_tlv(name) != 0 || is_later(name);
 }
 
 bool
@@ -84,10 +118,12 @@ static bool
 find_variable(struct unit *unit, struct span span, const char *name, struct blob_op *op)
 {
     u32 slot = slot_find(unit, name), variable = slot != 0 ? 0 : find_ours(name);
-    *op = (struct blob_op){.kind = slot != 0 ? OP_SLOT : OP_VARIABLE, .slot = slot, .variable = variable};
-    if (slot == 0 && variable == 0)
+    u32 tlv = slot != 0 || variable != 0 ? 0 : find_tlv(name);
+    *op = (struct blob_op){.slot = slot, .variable = variable, .tlv = tlv};
+    op->kind = slot != 0 ? OP_SLOT : variable != 0 ? OP_VARIABLE : OP_TLV;
+    if (slot == 0 && variable == 0 && tlv == 0)
         say_later(unit, span, name);
-    return slot != 0 || variable != 0;
+    return slot != 0 || variable != 0 || tlv != 0;
 }
 
 /* The variable whose "$" is at at, as an op; and its end. False: reported. */

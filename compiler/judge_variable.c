@@ -28,7 +28,7 @@ enum { BUILTINS = sizeof builtins / sizeof *builtins, FOREIGNERS = sizeof foreig
 /* $proxy_protocol_tlv_ and one of these, or a type in hexadecimal. */
 static const char tlv_prefix[] = "proxy_protocol_tlv_";
 static const char *const tlv_names[] = {
-#define VARIABLE_TLV(name) #name,
+#define VARIABLE_TLV(name, type) #name,
 #include "variables.def"
 #undef VARIABLE_TLV
 };

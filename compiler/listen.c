@@ -313,7 +313,8 @@ check_overlap(struct unit *unit, const struct binding *binding, const struct bin
 static void
 add_endpoint(struct unit *unit, const struct binding *binding)
 {
-    struct blob_endpoint record = {binding->record, binding->server};
+    bool preamble = binding->options.flags & LISTENER_PROXY_PROTOCOL;
+    struct blob_endpoint record = {binding->record, binding->server, preamble};
     image_add(unit, SECTION_endpoint, &record, binding->span);
 }
 

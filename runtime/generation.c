@@ -77,6 +77,8 @@ has_values(const struct blob *blob)
         has = blob->op[i].kind == OP_CAPTURE;
     for (u32 i = 1; i < blob->server_count && !has; i++)
         has = blob->server[i].flags & SERVER_SSL_PREREAD;
+    for (u32 i = 1; i < blob->endpoint_count && !has; i++)
+        has = blob->endpoint[i].proxy_protocol;
     return has;
 }
 

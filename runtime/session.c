@@ -34,6 +34,7 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
+        [PHASE_PREAMBLE] = preamble_timeout,
         [PHASE_PREREAD] = preread_timeout,
         [PHASE_CONNECT] = proxy_timeout,
         [PHASE_PAUSE] = proxy_pause_over,
@@ -276,7 +277,7 @@ content_step(struct session *s)
 }
 
 /* In nginx's order. */
-static enum step (*const steps[])(struct session *) = {access_step, preread_step, content_step};
+static enum step (*const steps[])(struct session *) = {preamble_step, access_step, preread_step, content_step};
 
 void
 session_run(struct session *s)

@@ -502,7 +502,7 @@ struct side {
     bool nodelay_due; /* TCP_NODELAY is wanted and not set yet */
 };
 
-enum phase { PHASE_PREREAD, PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
+enum phase { PHASE_PREAMBLE, PHASE_PREREAD, PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
 
 struct session {
     struct shard *shard;
@@ -695,6 +695,13 @@ int outgoing_open(struct session *session, const struct blob_proxy *proxy, int f
 /* Write the header that the proxy asks for; its size in bytes, 0 if it does not fit. */
 size_t preamble_write(struct session *session, u8 *data, size_t size);
 
+/* Read the header that the client begins with, if it is to. */
+enum step preamble_step(struct session *session);
+void preamble_timeout(struct session *session);
+/* Append the TLV of that type (of one within the TLV of TLS, 0x2000 and that). False: there is none. */
+struct output;
+bool preamble_put_tlv(struct session *session, u32 type, struct output *out);
+
 /* ---- proxy.c: connect, next upstream; return ---- */
 
 void proxy_start(struct session *session);
@@ -800,10 +807,24 @@ struct hello {
     u8 version[2]; /* 3, 4: TLS 1.3; 0, 2: SSL 2 */
 };
 
+/* What the PROXY protocol header has said. */
+struct preamble_peer {
+    char ip[INET6_ADDRSTRLEN];
+    u16 port;
+};
+
+struct preamble {
+    struct preamble_peer client, server;
+    struct value tlv;             /* all of them, as they came */
+    union client_address address; /* whose connection it is */
+    bool known;
+};
+
 /* What a session keeps of values; then come VALUES_TEXT bytes of text. */
 struct values {
     u32 used;                              /* of the text */
     struct hello hello;                    /* of ssl_preread */
+    struct preamble preamble;              /* of listen ... proxy_protocol */
     struct value capture[CAPTURE_MAX + 1]; /* of the regular expression that matched last */
     struct value slot[];
 };

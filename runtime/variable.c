@@ -336,6 +336,79 @@ variable_ssl_preread_protocol(struct session *s, struct output *out)
     return true;
 }
 
+/* ---- the PROXY protocol header ---- */
+
+static const struct preamble *
+preamble_of(const struct session *s)
+{
+    return s->values && s->values->preamble.known ? &s->values->preamble : NULL;
+}
+
+static bool
+put_peer_ip(struct output *out, const struct preamble *preamble, const struct preamble_peer *peer)
+{
+    if (preamble)
+        output_put(out, peer->ip, strlen(peer->ip));
+    return preamble != NULL;
+}
+
+static bool
+put_peer_port(struct output *out, const struct preamble *preamble, const struct preamble_peer *peer)
+{
+    if (preamble && peer->port)
+        output_print(out, "%u", peer->port);
+    return preamble != NULL;
+}
+
+static bool
+variable_proxy_protocol_addr(struct session *s, struct output *out)
+{
+    const struct preamble *preamble = preamble_of(s);
+    return put_peer_ip(out, preamble, preamble ? &preamble->client : NULL);
+}
+
+static bool
+variable_proxy_protocol_port(struct session *s, struct output *out)
+{
+    const struct preamble *preamble = preamble_of(s);
+    return put_peer_port(out, preamble, preamble ? &preamble->client : NULL);
+}
+
+static bool
+variable_proxy_protocol_server_addr(struct session *s, struct output *out)
+{
+    const struct preamble *preamble = preamble_of(s);
+    return put_peer_ip(out, preamble, preamble ? &preamble->server : NULL);
+}
+
+static bool
+variable_proxy_protocol_server_port(struct session *s, struct output *out)
+{
+    const struct preamble *preamble = preamble_of(s);
+    return put_peer_port(out, preamble, preamble ? &preamble->server : NULL);
+}
+
+static const struct sockaddr *
+real_address(const struct session *s)
+{
+    const struct preamble *preamble = preamble_of(s);
+    return preamble ? &preamble->address.any : &s->address.any;
+}
+
+static bool
+variable_realip_remote_addr(struct session *s, struct output *out)
+{
+    put_ip(out, real_address(s));
+    return true;
+}
+
+static bool
+variable_realip_remote_port(struct session *s, struct output *out)
+{
+    put_port(out, real_address(s));
+    return true;
+}
+
 /* ---- all of them ---- */
 
 static bool (*const variables[])(struct session *, struct output *) = {

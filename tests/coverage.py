@@ -32,7 +32,7 @@ ENDS = {
     "upstream_idle": r"^only spcd$.*proxy_upstream_timeout .*upstream timed out [^\n]* while proxying connection",
     "session_timeout": r"the session has reached proxy_session_timeout",
     "client_gone": r"^about: a client that resets while both ways are full",  # on a busy machine reading may see it first
-    "upstream_gone": r"failed [^\n]* while proxying and sending to upstream",
+    "upstream_gone": r"^about: an origin that resets while both ways are full",  # the same
     "shutdown": r"^server is sent (TERM|INT)$.*^\w+ receives (end|reset)",
     "no_live_upstream": r"no live upstreams while connecting to upstream",
     "upstream_failed": r"(connect\(\) failed|upstream timed out) [^\n]* while connecting to upstream",
