@@ -273,6 +273,7 @@ listen_compile_server(struct unit *unit, struct node *block)
     scope_fill(&unit->here, &unit->stream, block);
     log_compile(unit, &unit->here, &record.log, &record.log_count);
     access_compile(unit, &unit->here, &record);
+    limit_compile(unit, &unit->here, &record);
     access_log_compile(unit, &unit->here, &record.access, &record.access_count);
     slot_compile_sets(unit, &unit->here, &record.assignment, &record.assignment_count);
     compile_content(unit, block, &record);

@@ -596,6 +596,9 @@ bool expr_is_builtin(const char *name);
 /* access.c: allow and deny of a server. */
 void access_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);
 
+/* limit.c: limit_conn of a server. */
+void limit_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);
+
 /* map.c, geo.c, split.c: the block of a table, and what has become of it in slot. False: reported. */
 bool map_compile(struct unit *unit, struct node *node, struct blob_slot *slot);
 bool map_compile_numbers(struct unit *unit, struct node *node, struct blob_slot *slot);

@@ -39,6 +39,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a blob is little-endia
 #define RULE_IS_SOME(argument) .rule = RULE_SOME
 #define RULE_IS_ENUM(argument) .rule = RULE_ENUM, .vocabulary = &argument##_words
 #define RULE_IS_FLAGS(argument) .rule = RULE_FLAGS, .vocabulary = &argument##_words
+#define RULE_IS_ZONE(argument) .rule = RULE_ZONE
 #define RULE_IS_RISES(argument) .rule = RULE_RISES
 #define RULE_IS_ORIGIN(argument) .rule = RULE_ORIGIN
 
@@ -228,6 +229,8 @@ check_field(struct verifier *v, const struct blob_field *field, const u8 *record
         return value < field->vocabulary->count;
     case RULE_FLAGS:
         return value >> field->vocabulary->count == 0;
+    case RULE_ZONE:
+        return value >= ZONE_LEAST && value <= ZONE_MOST;
     case RULE_RISES:
         return check_rises(v, value);
     case RULE_ORIGIN:

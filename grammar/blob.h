@@ -45,6 +45,8 @@ enum {
     CODE_LEAST = 64,
 };
 #define TIME_MS_MAX (100ull * 366 * 24 * 3600 * 1000) /* a century */
+#define ZONE_LEAST (8ull * 4096)                         /* bytes; nginx's */
+#define ZONE_MOST (1ull << 38)
 #define RATE_MAX (1ull << 50)                          /* bytes a second */
 #define BLOB_SIZE_MAX UINT32_MAX
 
@@ -102,7 +104,7 @@ struct blob {
 
 enum rule {
     RULE_ANY, RULE_ZERO, RULE_MAX, RULE_TEXT, RULE_REF, RULE_NEED, RULE_SPAN,
-    RULE_LENGTH, RULE_SOME, RULE_ENUM, RULE_FLAGS, RULE_RISES, RULE_ORIGIN,
+    RULE_LENGTH, RULE_SOME, RULE_ENUM, RULE_FLAGS, RULE_RISES, RULE_ZONE, RULE_ORIGIN,
 };
 
 /* The words of an ENUM or FLAGS field, in order. */

@@ -105,6 +105,7 @@ close_shard(struct shard *shard)
     slab_close(&shard->values);
     slab_close(&shard->targets);
     slab_close(&shard->attempts);
+    slab_close(&shard->holds);
     access_log_close(shard);
     if (shard->spares) /* no worker had it */
         spares_close(shard->spares);
@@ -145,6 +146,7 @@ open_shard(struct generation *g)
         slab_open(&shard->values, values_size(g->blob), has_values(g->blob) ? connections : 0) &&
         slab_open(&shard->targets, sizeof(struct target), has_targets(g->blob) ? connections : 0) &&
         slab_open(&shard->attempts, sizeof(struct attempts), attempt_wanted(g->blob) ? connections : 0) &&
+        slab_open(&shard->holds, limit_most(g->blob) * sizeof(struct hold), limit_most(g->blob) ? connections : 0) &&
         access_log_open(shard)) {
         set_weights(g, shard);
         if (has_udp(g->blob))
@@ -231,6 +233,7 @@ free_generation(struct generation *g)
     for (u32 i = 0; i < g->shard_count; i++)
         close_shard(g->shard[i]);
     free(g->shard);
+    limit_close(g);
     if (g->regexes)
         regexes_close(g->regexes);
     free(g->listener_count);
@@ -254,7 +257,7 @@ generation_open(struct surroundings *surroundings)
     g->blob = &surroundings->mapping->blob;
     g->buffer_size = largest_buffer(g->blob);
     g->regexes = regexes_open(g->blob);
-    if (g->regexes && open_loggers(g) && upstream_open(g)) {
+    if (g->regexes && limit_open(g) && open_loggers(g) && upstream_open(g)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);

@@ -277,7 +277,9 @@ content_step(struct session *s)
 }
 
 /* In nginx's order. */
-static enum step (*const steps[])(struct session *) = {preamble_step, access_step, preread_step, content_step};
+static enum step (*const steps[])(struct session *) = {
+    preamble_step, limit_step, access_step, preread_step, content_step,
+};
 
 void
 session_run(struct session *s)
@@ -316,6 +318,7 @@ session_end(struct session *s, enum close reason)
     if (!session_is_udp(s))
         side_close(s, &s->client);
     listen_give_place(shard, s->listener);
+    limit_release(s);
     ev_timer_stop(worker->loop, &s->timer);
     if (s->tried)
         slab_give(&shard->tried, s->tried);

@@ -372,6 +372,7 @@ struct generation {
     struct logger logger;        /* of the main context */
     struct logger *server_logger; /* one for each of the blob's servers */
     struct regexes *regexes;
+    struct limit_zone **limit_zone; /* one for each of the blob's */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
     u32 target_count, unresolved_count;
@@ -411,7 +412,7 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried, throttles, values, targets, attempts;
+    struct slab sessions, buffers, tried, throttles, values, targets, attempts, holds;
     struct peer *peer;         /* one for each of the generation's targets */
     struct spares *spares;     /* NULL: no listener takes datagrams */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
@@ -521,6 +522,7 @@ struct session {
     double started; /* when the first connection to an upstream was begun */
     u64 number;     /* nginx's *N */
     struct values *values; /* from the slab; NULL: none yet */
+    struct hold *hold;     /* from the slab; NULL: it counts for no limit */
     struct attempts *attempts; /* from the slab; NULL: no variable asks for them, or none was made */
     struct target *made; /* from the slab: an address that a variable gave; NULL: the target is of a group */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
@@ -528,6 +530,7 @@ struct session {
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
     u8 phase;
+    u8 hold_count, limit_status;
     u8 step;        /* of session.c: what stands between the accepted connection and the content */
     bool preread;   /* what waits for the upstream was read before, as nginx does it */
     u8 reason;      /* 1 + why it ended; 0: it has not */
@@ -618,6 +621,24 @@ void attempt_end(struct session *session);
 /* ---- access.c: may this client enter? ---- */
 
 enum step access_step(struct session *session);
+
+/* ---- limit.c: limit_conn ---- */
+
+enum limit_status { LIMIT_NONE, LIMIT_PASSED, LIMIT_REJECTED, LIMIT_REJECTED_DRY_RUN };
+
+/* A key of a zone that the session counts for. */
+struct hold {
+    u32 zone, entry;
+};
+
+/* The zones of the blob, those of the same name and size being the ones that there are. From the control thread. */
+bool limit_open(struct generation *generation);
+void limit_close(struct generation *generation);
+/* How many a session may count for. */
+u32 limit_most(const struct blob *blob);
+
+enum step limit_step(struct session *session);
+void limit_release(struct session *session);
 
 /* ---- preread.c: what a client sends first ---- */
 

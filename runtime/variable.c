@@ -409,6 +409,14 @@ variable_realip_remote_port(struct session *s, struct output *out)
     return true;
 }
 
+static bool
+variable_limit_conn_status(struct session *s, struct output *out)
+{
+    static const char *const words[] = {"", "PASSED", "REJECTED", "REJECTED_DRY_RUN"};
+    output_print(out, "%s", words[s->limit_status]);
+    return s->limit_status != LIMIT_NONE;
+}
+
 /* ---- all of them ---- */
 
 static bool (*const variables[])(struct session *, struct output *) = {

@@ -51,6 +51,8 @@ plausible(struct builder *builder, const struct blob_field *field, const u8 *rec
         return 0;
     case RULE_MAX:
         return byte % (field->max + 1);
+    case RULE_ZONE:
+        return ZONE_LEAST + byte;
     case RULE_TEXT:
     case RULE_RISES:
         return byte % builder->count[SECTION_text];

@@ -20,12 +20,13 @@ static const char config[] =
     "    server { listen 83 so_keepalive=1:2:3; proxy_pass example.com:5; proxy_timeout 5s; }\n"
     "    server { listen 84; set $g u; proxy_pass $g; }\n"
     "    map $remote_addr $m { hostnames; default $pid; *.a.b x; c.* $n; d e; ~^(?<n>f)(.) $n$2; }\n"
+    "    limit_conn_zone $m zone=z:1m; limit_conn z 5; allow 10.0.0.0/8; deny all; set_real_ip_from ::1;\n"
     "    log_format f escape=json $m'$status'; access_log /l f if=$m buffer=1k; \n"
     "    access_log syslog:server=127.0.0.1,tag=t f;\n"
     "    geo $n1 { 10.0.0.0/8 a; 10.1.0.0/16 b; ::1 c; }\n"
     "    split_clients $m$n1 $p { 10% a; * b; }\n"
     "    num_map $server_port $q { 1-5 a; >7 $p; }\n"
-    "    server { listen 85; return $m$n1$p$q; }\n"
+    "    server { listen 85 proxy_protocol; ssl_preread on; return $m$n1$p$q; }\n"
     "}\n";
 
 static int failures;
