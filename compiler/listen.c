@@ -19,8 +19,11 @@ struct binding {
     struct blob_listener options;
     struct span span;
     bool udp;
+    bool fallback; /* default_server */
+    const struct node *block; /* server {} */
     bool own;  /* has parameters that ask for a socket of its own */
     u32 next;  /* 1 + index of the next binding of the same port, 0 for none */
+    struct vector members; /* of struct name_member: all servers that listen here */
 };
 
 /* The bindings of one family and port. */
@@ -122,6 +125,7 @@ read_options(struct unit *unit, struct node *node, struct binding *binding)
         diag(unit, no_effect, ipv6only->span, show(unit, ipv6only->text, ipv6only->size), "the address is not of IPv6");
     if (keepalive != NULL)
         read_keepalive(unit, keepalive, &binding->options);
+    binding->fallback = options.word[PARAMETER_listen_default_server] != NULL;
     binding->udp = options.word[PARAMETER_listen_udp] != NULL;
     for (u32 i = 0; i < PARAMETER_COUNT; i++)
         binding->own |= options.word[i] != NULL && parameters[i].own_socket;
@@ -184,15 +188,26 @@ say_taken(struct unit *unit, const struct binding *binding, const struct binding
         diag_help(unit, "give one of the servers another port or address");
 }
 
+/* The server of binding listens where first does. */
+static void
+add_member(struct unit *unit, struct binding *first, const struct binding *binding)
+{
+    struct name_member member = {.server = binding->server, .node = binding->block, .fallback = binding->fallback};
+    *(struct name_member *)vector_add(&unit->arena, &first->members, sizeof member) = member;
+    first->options.flags |= binding->options.flags & LISTENER_PROXY_PROTOCOL;
+}
+
 /* False: taken. */
 static bool
 bind_one(struct unit *unit, struct binding *binding)
 {
     u32 *slot = find_binding(unit, binding);
     if (*slot != 0) {
-        const struct binding *first = binding_at(unit, *slot - 1);
-        if (binding->server == first->server) /* else they share it by name: judge_server.c */
+        struct binding *first = binding_at(unit, *slot - 1);
+        if (binding->server == first->server)
             say_taken(unit, binding, first);
+        else /* they share it by name: judge_server.c */
+            add_member(unit, first, binding);
         return false;
     }
     *slot = unit->bindings.count + 1;
@@ -207,14 +222,16 @@ bind_one(struct unit *unit, struct binding *binding)
         if (binding->address.wildcard)
             port->wildcard = *slot;
     }
-    *(struct binding *)vector_add(&unit->arena, &unit->bindings, sizeof *binding) = *binding;
+    struct binding *made = vector_add(&unit->arena, &unit->bindings, sizeof *binding);
+    *made = *binding;
+    add_member(unit, made, binding);
     return true;
 }
 
 static void
-collect(struct unit *unit, struct node *node, u32 server)
+collect(struct unit *unit, struct node *node, u32 server, const struct node *block)
 {
-    struct binding binding = {.server = server, .span = span_of(node)};
+    struct binding binding = {.server = server, .block = block, .span = span_of(node)};
     if (node->broken)
         return;
     bool good = read_address(unit, &node->word[1], &binding.address);
@@ -282,7 +299,7 @@ listen_compile_server(struct unit *unit, struct node *block)
     if (unit->here.of[DIRECTIVE_listen] == NULL && !is_unsure(unit, block))
         diag(unit, no_listen, block->word[0].span);
     for (struct node *node = unit->here.of[DIRECTIVE_listen]; node != NULL; node = node->again)
-        collect(unit, node, server);
+        collect(unit, node, server, block);
 }
 
 /* ---- sockets ---- */
@@ -314,8 +331,13 @@ check_overlap(struct unit *unit, const struct binding *binding, const struct bin
 static void
 add_endpoint(struct unit *unit, const struct binding *binding)
 {
-    bool preamble = binding->options.flags & LISTENER_PROXY_PROTOCOL;
-    struct blob_endpoint record = {binding->record, binding->server, preamble};
+    const struct name_member *member = binding->members.item;
+    struct blob_endpoint record = {.address = binding->record, .server = binding->server};
+    record.proxy_protocol = (binding->options.flags & LISTENER_PROXY_PROTOCOL) != 0;
+    for (u32 i = 0; i < binding->members.count; i++)
+        if (member[i].fallback)
+            record.server = member[i].server;
+    record.names = server_name_compile(unit, member, binding->members.count, binding->span);
     image_add(unit, SECTION_endpoint, &record, binding->span);
 }
 

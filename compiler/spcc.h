@@ -596,6 +596,14 @@ bool expr_is_builtin(const char *name);
 /* access.c: allow and deny of a server. */
 void access_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);
 
+/* server_name.c: the servers that share an address. A map of their names, 0: there are none. */
+struct name_member {
+    u32 server;              /* its record */
+    const struct node *node; /* server {} */
+    bool fallback;           /* default_server */
+};
+u32 server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span);
+
 /* limit.c: limit_conn of a server. */
 void limit_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);
 

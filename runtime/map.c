@@ -74,16 +74,18 @@ find_tail(const struct blob *blob, const struct blob_index *index, const u8 *tex
     return found;
 }
 
-static u32
-find_in_map(struct session *s, const struct blob_map *map, const struct subject *subject)
+u32
+map_value(struct session *s, u32 index, const u8 *subject, u32 size)
 {
     const struct blob *blob = s->shard->blob;
+    const struct blob_map *map = &blob->map[index];
     u8 text[VALUES_TEXT];
-    u32 size = subject->size, found;
-    if (map->hostnames && size > 0 && subject->text[size - 1] == '.')
+    u32 found;
+    text[0] = '\0';
+    if (map->hostnames && size > 0 && subject[size - 1] == '.')
         size--;
     for (u32 i = 0; i < size; i++)
-        text[i] = subject->text[i] >= 'A' && subject->text[i] <= 'Z' ? subject->text[i] | 0x20 : subject->text[i];
+        text[i] = subject[i] >= 'A' && subject[i] <= 'Z' ? subject[i] | 0x20 : subject[i];
     found = find_key(blob, &blob->index[map->exact], text, size);
     if (!found)
         found = find_head(blob, &blob->index[map->head], text, size);
@@ -91,7 +93,7 @@ find_in_map(struct session *s, const struct blob_map *map, const struct subject 
         found = find_tail(blob, &blob->index[map->tail], text, size);
     for (u32 i = 0; i < map->pattern_count && size > 0 && !found; i++) { /* nginx has none match an empty text */
         const struct blob_pattern *pattern = &blob->pattern[map->pattern + i];
-        if (regex_match(s, pattern->regex, subject->text, size))
+        if (regex_match(s, pattern->regex, subject, size))
             found = pattern->value;
     }
     return found;
@@ -103,7 +105,7 @@ map_find(struct session *s, const struct blob_slot *slot)
     struct subject subject;
     if (!read_source(s, slot, &subject))
         return lost;
-    u32 found = find_in_map(s, &s->shard->blob->map[slot->map], &subject);
+    u32 found = map_value(s, slot->map, subject.text, subject.size);
     return value_of(s, found ? found : slot->fallback);
 }
 

@@ -226,6 +226,18 @@ keep(struct session *s, const struct hello *hello)
     kept->alpn = value_keep(s, hello->alpn.text, hello->alpn.size);
 }
 
+/* The server of that name takes the session, as nginx has it since 1.25.5. */
+static void
+choose_server(struct session *s, const struct value *name)
+{
+    const struct blob *blob = s->shard->blob;
+    if (!s->endpoint->names || name->size == 0)
+        return;
+    u32 found = map_value(s, s->endpoint->names, name->text, name->size);
+    if (found)
+        s->server = &blob->server[blob->value[found].server];
+}
+
 /* Look at what has been read. */
 static enum step
 judge(struct session *s)
@@ -241,8 +253,10 @@ judge(struct session *s)
         session_end(s, CLOSE_preread_full);
         return STEP_ENDED;
     }
-    if (result == PREREAD_FOUND)
+    if (result == PREREAD_FOUND) {
         keep(s, &hello);
+        choose_server(s, &s->values->hello.server_name);
+    }
     return STEP_NEXT;
 }
 

@@ -873,6 +873,8 @@ struct value map_find(struct session *session, const struct blob_slot *slot);
 struct value map_find_number(struct session *session, const struct blob_slot *slot);
 struct value split_find(struct session *session, const struct blob_slot *slot);
 struct value geo_find(struct session *session, const struct blob_slot *slot);
+/* The value record of a text in a map; 0: none. */
+u32 map_value(struct session *session, u32 map, const u8 *text, u32 size);
 /* The value record of an address, which is of the internet, in a geo; 0: none. */
 u32 geo_value(const struct blob *blob, u32 geo, const union client_address *address);
 

@@ -26,7 +26,8 @@ static const char config[] =
     "    geo $n1 { 10.0.0.0/8 a; 10.1.0.0/16 b; ::1 c; }\n"
     "    split_clients $m$n1 $p { 10% a; * b; }\n"
     "    num_map $server_port $q { 1-5 a; >7 $p; }\n"
-    "    server { listen 85 proxy_protocol; ssl_preread on; return $m$n1$p$q; }\n"
+    "    server { listen 85 proxy_protocol; ssl_preread on; server_name a.b *.c ~^(d)$; return $1; }\n"
+    "    server { listen 85 proxy_protocol default_server; ssl_preread on; return $m$n1$p$q; }\n"
     "}\n";
 
 static int failures;
