@@ -265,6 +265,7 @@ class Origin:
 class Wire:
     def __init__(self):
         self.connections, self.origins = {}, {}
+        self.ports = set()  # of clients
 
     def pump(self, until, seconds=PATIENCE, reading=None, limit=BLOCK):
         """Turn until until() is true (True) or the time is over (False).
@@ -311,12 +312,30 @@ class Wire:
             sock.sendall(origin.says)
             sock.close()
 
+    def bind_client(self, sock, address, source):
+        """To a port that no client before it had: the log knows them by their ports."""
+        if address.family == socket.AF_UNIX:
+            return
+        anywhere = "::" if address.family == socket.AF_INET6 else "0.0.0.0"
+        for _ in range(20):
+            probe = socket.socket(sock.family, sock.type)
+            probe.bind((source or anywhere, 0))
+            port = probe.getsockname()[1]
+            probe.close()
+            if port in self.ports:
+                continue
+            try:
+                sock.bind((source or anywhere, port))
+            except OSError:
+                continue
+            self.ports.add(port)
+            return
+
     def connect(self, name, address, host, source, window):
         sock = socket.socket(address.family, socket.SOCK_DGRAM if address.udp else socket.SOCK_STREAM)
         if window:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        if source:
-            sock.bind((source, 0))
+        self.bind_client(sock, address, source)
         sock.settimeout(PATIENCE)
         try:
             sock.connect(address.target(host))
