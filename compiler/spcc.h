@@ -562,6 +562,9 @@ void preamble_compile(struct unit *unit, const struct scope *scope, struct blob_
 /* proxy.c: what a server does with a session. 0: nothing, and it was reported. */
 u32 proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass);
 
+/* balance.c: the method of a group whose peers are records already, and its points. */
+void balance_compile(struct unit *unit, const struct node *block, struct blob_upstream *upstream);
+
 /* upstream.c: groups */
 void upstream_compile(struct unit *unit, struct node *node);
 /* The upstream record for the word of a proxy_pass, made when it is no group's name. 0: reported. */

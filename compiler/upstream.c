@@ -158,6 +158,7 @@ upstream_compile(struct unit *unit, struct node *block)
     add_peers(unit, block, false, &peers);
     add_peers(unit, block, true, &peers);
     record.peer_count = image_count(unit, SECTION_peer) - record.peer;
+    balance_compile(unit, block, &record);
     declare(unit, word, image_add(unit, SECTION_upstream, &record, block->word[0].span));
 }
 

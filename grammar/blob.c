@@ -400,6 +400,12 @@ check_whole(const struct verifier *v)
         return refuse(v->error, "there must be exactly one record main");
     if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
         return refuse(v->error, "there is no code for the regular expressions");
+    for (u64 i = 1; i < v->count[SECTION_upstream]; i++) {
+        const struct blob_upstream *upstream = RECORDS(v, upstream) + i;
+        for (u32 j = 0; j < upstream->point_count; j++)
+            if (RECORDS(v, point)[upstream->point + j].peer - upstream->peer >= upstream->peer_count)
+                return refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
+    }
     return check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
 }
 
@@ -421,6 +427,22 @@ blob_open(struct blob *blob, const void *data, size_t size, char error[BLOB_ERRO
     blob->record##_count = (u32)v.count[SECTION_##record];
 #include "blob.def"
     return true;
+}
+
+u32
+blob_crc32(u32 crc, const void *data, size_t size)
+{
+    static const u32 table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    crc = ~crc;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= ((const u8 *)data)[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
 }
 
 u64

@@ -21,6 +21,7 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int32_t i32;
+typedef int64_t i64;
 
 /* Sixteen bytes of an address; its own type so that blob.def can name it. */
 typedef struct ip16 {
@@ -150,6 +151,9 @@ u64 blob_get(const void *record, const struct blob_field *field);
 
 /* The word for a level: "error". */
 const char *blob_level_word(enum level level);
+
+/* CRC-32 of ISO 3309, as nginx's hash has it, going on from crc; 0 to begin. */
+u32 blob_crc32(u32 crc, const void *data, size_t size);
 
 /* The hash of a key of a map. */
 u64 blob_hash(const void *key, size_t size);

@@ -242,8 +242,7 @@ free_generation(struct generation *g)
             close(g->log_fd[i]);
     free(g->log_fd);
     free(g->server_logger);
-    free(g->target);
-    free(g->upstream);
+    upstream_close(g);
     free(g);
 }
 

@@ -346,6 +346,11 @@ struct upstream {
     const char *name;
     u32 target, count, primary_count;
     u32 try_count; /* targets that are not down: how often a session may try */
+    i32 total_weight;        /* of the primaries */
+    const struct blob_upstream *record;
+    u32 *first_of_peer;      /* for each of its peers, its first target */
+    struct peer *shared;     /* its state, with zone; NULL: each worker has its own */
+    pthread_mutex_t *mutex;  /* over it */
 };
 
 /* A target as one worker sees it; the terms are nginx's. */
@@ -361,6 +366,7 @@ u32 upstream_find(const struct blob *blob, const char *name);
 /* Fill generation->target and ->upstream, resolving names. Those that do not resolve are counted and logged.
  * False: no memory. */
 bool upstream_open(struct generation *generation);
+void upstream_close(struct generation *generation);
 
 /* ---- generation.c ---- */
 
@@ -530,6 +536,9 @@ struct session {
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
     u8 phase;
+    u32 hash;       /* of hash: where the search is */
+    u8 hash_tries;  /* how often it went on */
+    bool hashed;    /* it has begun */
     u8 hold_count, limit_status;
     u8 step;        /* of session.c: what stands between the accepted connection and the content */
     bool preread;   /* what waits for the upstream was read before, as nginx does it */

@@ -80,16 +80,39 @@ open_one(struct generation *g, u32 index)
     const struct blob_upstream *record = &g->blob->upstream[index];
     struct upstream *upstream = &g->upstream[index];
     *upstream = (struct upstream){.name = blob_string(g->blob, record->name), .target = g->target_count};
+    upstream->record = record;
+    upstream->first_of_peer = calloc(record->peer_count, sizeof *upstream->first_of_peer);
+    if (!upstream->first_of_peer)
+        return false;
     for (u32 i = 0; i < record->peer_count; i++) {
         const struct blob_peer *peer = &g->blob->peer[record->peer + i];
         u32 before = g->target_count;
         if (!(peer->address ? add_literal(g, peer) : add_resolved(g, peer)))
             return false;
+        upstream->first_of_peer[i] = before - upstream->target;
         upstream->count = g->target_count - upstream->target;
-        if (!(peer->flags & PEER_BACKUP))
+        if (!(peer->flags & PEER_BACKUP)) {
             upstream->primary_count = upstream->count;
+            upstream->total_weight += (i32)(peer->weight * (g->target_count - before));
+        }
         if (!(peer->flags & PEER_DOWN) && g->target[before].size)
             upstream->try_count += g->target_count - before;
+    }
+    return true;
+}
+
+/* The state of a group with a zone: one for all workers. */
+static bool
+open_shared(struct generation *g, struct upstream *upstream)
+{
+    upstream->shared = calloc(upstream->count, sizeof *upstream->shared);
+    upstream->mutex = malloc(sizeof *upstream->mutex);
+    if (!upstream->shared || !upstream->mutex)
+        return false;
+    pthread_mutex_init(upstream->mutex, NULL);
+    for (u32 i = 0; i < upstream->count; i++) {
+        upstream->shared[i].weight = (i32)g->target[upstream->target + i].peer->weight;
+        upstream->shared[i].effective_weight = upstream->shared[i].weight;
     }
     return true;
 }
@@ -101,9 +124,22 @@ upstream_open(struct generation *g)
     if (!g->upstream)
         return false;
     for (u32 i = 1; i < g->blob->upstream_count; i++)
-        if (!open_one(g, i))
+        if (!open_one(g, i) ||
+            (g->blob->upstream[i].flags & UPSTREAM_ZONE && !open_shared(g, &g->upstream[i])))
             return false;
     return true;
+}
+
+void
+upstream_close(struct generation *g)
+{
+    for (u32 i = 1; g->upstream && i < g->blob->upstream_count; i++) {
+        free(g->upstream[i].first_of_peer);
+        free(g->upstream[i].shared);
+        free(g->upstream[i].mutex);
+    }
+    free(g->upstream);
+    free(g->target);
 }
 
 u32

@@ -18,6 +18,7 @@ static const char config[] =
     "    server { listen 80; listen 10.0.0.1:80; listen [::]:81 ipv6only=off; listen unix:/t; proxy_pass u; }\n"
     "    server { listen 82; set $x \"1$pid\"; set $y $x; return \"a $remote_addr b $y $1\"; error_log stderr; }\n"
     "    server { listen 83 so_keepalive=1:2:3; proxy_pass example.com:5; proxy_timeout 5s; }\n"
+    "    upstream v { hash $pid$remote_addr consistent; zone zz 1m; server 127.0.0.1:1; server h:3; }\n"
     "    server { listen 84; set $g u; proxy_pass $g; }\n"
     "    map $remote_addr $m { hostnames; default $pid; *.a.b x; c.* $n; d e; ~^(?<n>f)(.) $n$2; }\n"
     "    limit_conn_zone $m zone=z:1m; limit_conn z 5; allow 10.0.0.0/8; deny all; set_real_ip_from ::1;\n"
