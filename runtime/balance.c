@@ -1,6 +1,7 @@
 /*
  * Which peer: smooth weighted round robin, hash, least_conn and random, as nginx does them, with its way of taking a
- * peer out for fail_timeout after max_fails failures. Times are in whole seconds because nginx's are, and the log shows it.
+ * peer out for fail_timeout after max_fails failures. Times are in whole seconds because nginx's are, and the log shows
+ * it.
  */
 #include "spcd.h"
 
