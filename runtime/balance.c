@@ -80,6 +80,17 @@ chosen(const struct session *s, const struct upstream *upstream, u32 i, time_t n
 
 /* ---- round robin ---- */
 
+/* It is one of those that could be chosen: its turn comes nearer, by as much as this gives. */
+static i32
+take_turn(struct peer *peer)
+{
+    i32 weight = peer->effective_weight;
+    peer->current_weight += weight;
+    if (peer->effective_weight < peer->weight)
+        peer->effective_weight++;
+    return weight;
+}
+
 /* The best of the targets from first up to end, UINT32_MAX if none can be tried. */
 static u32
 choose_round_robin(struct session *s, const struct upstream *upstream, u32 first, u32 end, time_t now)
@@ -90,10 +101,7 @@ choose_round_robin(struct session *s, const struct upstream *upstream, u32 first
     for (u32 i = first; i < end; i++) {
         if (!is_usable(s, upstream, i, now))
             continue;
-        peer[i].current_weight += peer[i].effective_weight;
-        total += peer[i].effective_weight;
-        if (peer[i].effective_weight < peer[i].weight)
-            peer[i].effective_weight++;
+        total += take_turn(&peer[i]);
         if (best == UINT32_MAX || peer[i].current_weight > peer[best].current_weight)
             best = i;
     }
@@ -235,10 +243,7 @@ choose_least(struct session *s, const struct upstream *upstream, u32 first, u32 
     for (u32 i = best, least = best; many && i < end; i++) {
         if (!is_usable(s, upstream, i, now) || compare_load(&peer[i], &peer[least]) != 0)
             continue;
-        peer[i].current_weight += peer[i].effective_weight;
-        total += peer[i].effective_weight;
-        if (peer[i].effective_weight < peer[i].weight)
-            peer[i].effective_weight++;
+        total += take_turn(&peer[i]);
         if (peer[i].current_weight > peer[best].current_weight)
             best = i;
     }

@@ -46,15 +46,6 @@ control_wake(void)
 
 /* ---- generations ---- */
 
-static bool
-has_udp(const struct blob *blob)
-{
-    bool has = false;
-    for (u32 i = 1; i < blob->listener_count && !has; i++)
-        has = blob->listener[i].flags & LISTENER_UDP;
-    return has;
-}
-
 /* As many workers as the surroundings say, each with room for datagrams if any are listened for. */
 static bool
 start_workers(const struct surroundings *s)
@@ -65,7 +56,7 @@ start_workers(const struct surroundings *s)
         if (!control.worker[control.worker_count])
             return false;
     }
-    for (u32 i = 0; has_udp(blob) && i < control.worker_count; i++) {
+    for (u32 i = 0; listen_wants_udp(blob) && i < control.worker_count; i++) {
         struct worker *worker = control.worker[i];
         if (!worker->udp)
             worker->udp = udp_open(worker->loop, blob->main[1].worker_connections);

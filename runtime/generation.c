@@ -82,15 +82,6 @@ has_values(const struct blob *blob)
     return has;
 }
 
-static bool
-has_udp(const struct blob *blob)
-{
-    bool has = false;
-    for (u32 i = 1; i < blob->listener_count && !has; i++)
-        has = blob->listener[i].flags & LISTENER_UDP;
-    return has;
-}
-
 /* ---- shards ---- */
 
 static void
@@ -149,7 +140,7 @@ open_shard(struct generation *g)
         slab_open(&shard->holds, limit_most(g->blob) * sizeof(struct hold), limit_most(g->blob) ? connections : 0) &&
         access_log_open(shard)) {
         set_weights(g, shard);
-        if (has_udp(g->blob))
+        if (listen_wants_udp(g->blob))
             shard->spares = spares_open(g->target_count, connections);
         return shard;
     }

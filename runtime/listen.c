@@ -163,6 +163,15 @@ on_connection(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
+bool
+listen_wants_udp(const struct blob *blob)
+{
+    bool wanted = false;
+    for (u32 i = 1; i < blob->listener_count && !wanted; i++)
+        wanted = blob->listener[i].flags & LISTENER_UDP;
+    return wanted;
+}
+
 static bool
 is_udp(const struct acceptor *acceptor)
 {

@@ -469,6 +469,8 @@ void listen_start(struct shard *shard);
 void listen_stop(struct shard *shard);
 void listen_leave(struct shard *shard, const struct shard *successor);
 
+/* Does the blob listen for datagrams? */
+bool listen_wants_udp(const struct blob *blob);
 /* The address of ours that a datagram to ip came to. */
 union client_address listen_local(const struct blob *blob, const struct blob_listener *listener,
                                   const struct local_ip *ip);
