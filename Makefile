@@ -131,6 +131,7 @@ differential: check-deps
 bench: bench-deps
 	@$(MAKE) --no-print-directory -s all
 	@python3 tests/bench/language.py --markdown docs/PERFORMANCE.md
+	@python3 tests/bench/tables.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/datagrams.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/bench.py --markdown docs/PERFORMANCE.md
 
