@@ -21,6 +21,66 @@ static const struct change_row rows[] = {
 #include "changes.def"
 };
 
+/* A field that a row names. */
+struct named_field {
+    u32 section;
+    size_t offset;
+    bool ordered;
+};
+
+static const struct named_field silent[] = {
+#define SILENT(record, field) {SECTION_##record, offsetof(struct blob_##record, field), false},
+#include "changes.def"
+};
+
+static const struct named_field entries[] = {
+#define ENTRY(record, field, ordered) {SECTION_##record, offsetof(struct blob_##record, field), ordered},
+#include "changes.def"
+};
+
+static const u32 part_sections[] = {
+#define PART(record) SECTION_##record,
+#include "changes.def"
+};
+
+bool
+change_is_silent(u32 section, const struct blob_field *field)
+{
+    bool is = field->rule == RULE_LENGTH || field->rule == RULE_SOME || field->rule == RULE_ZERO;
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
+        is |= silent[i].section == section && silent[i].offset == field->offset;
+    return is;
+}
+
+bool
+change_is_part(u32 section)
+{
+    bool is = false;
+    for (size_t i = 0; i < sizeof part_sections / sizeof *part_sections; i++)
+        is |= part_sections[i] == section;
+    return is;
+}
+
+const struct blob_field *
+change_entry(u32 section)
+{
+    const struct blob_section *shape = &blob_sections[section];
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        for (u32 j = 0; entries[i].section == section && j < shape->field_count; j++)
+            if (shape->field[j].offset == entries[i].offset)
+                return &shape->field[j];
+    return NULL;
+}
+
+bool
+change_is_ordered(u32 section)
+{
+    bool is = false;
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        is |= entries[i].section == section && entries[i].ordered;
+    return is;
+}
+
 struct change_row
 change_row(const struct fact *fact)
 {

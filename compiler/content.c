@@ -1,19 +1,18 @@
 /*
  * What a blob says, by meaning and not by record: things that have a name of their own, and facts about each. A fact
- * is text, made from a field and from all that is behind it, so that it is equal in two blobs if it means the same
- * in both, wherever the records stand. A new record or field of blob.def needs nothing here.
+ * is a field with its text, or an entry of a list whose entries have names of their own. A new record or field of
+ * blob.def needs nothing here.
  */
 #include "difference.h"
 
-#include <arpa/inet.h>
-#include <inttypes.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 12, LISTED_MAX = 8 };
+/* ---- records ---- */
 
-static const u8 *
-record_at(const struct blob *blob, u32 section, u32 index)
+const u8 *
+content_record(const struct content *content, u32 section, u32 index)
 {
+    const struct blob *blob = content->blob;
     const void *const start[SECTION_COUNT] = {
 #define RECORD(record) [SECTION_##record] = blob->record,
 #include "blob.def"
@@ -22,173 +21,56 @@ record_at(const struct blob *blob, u32 section, u32 index)
 }
 
 static struct spot
-spot_of(const struct blob *blob, u32 section, u32 index)
+spot_of(const struct content *content, u32 section, u32 index)
 {
-    const struct blob_origin *origin = blob_find_origin(blob, (enum section)section, index);
-    return origin == NULL ? (struct spot){NULL, 0} : (struct spot){blob_string(blob, origin->file), origin->line};
+    const struct blob_origin *origin = blob_find_origin(content->blob, (enum section)section, index);
+    return origin == NULL ? (struct spot){NULL, 0}
+                          : (struct spot){blob_string(content->blob, origin->file), origin->line};
 }
 
-/* ---- text ---- */
-
-static const char *describe(const struct content *content, u32 section, u32 index, u32 depth);
-
-static const char *
-describe_op(const struct content *content, const struct blob_op *op)
+/* The spot of what says so, or failing that of what it is said of. */
+static struct spot
+nearest_spot(const struct content *content, const struct thing *thing, u32 section, u32 index)
 {
-    static const char *const variables[] = {
-        "",
-#define VARIABLE(name, says) #name,
-#include "variables.def"
-#undef VARIABLE
-    };
-    const struct blob *blob = content->blob;
-    switch (op->kind) {
-    case OP_TEXT:
-        return arena_text(content->arena, blob_string(blob, op->text), op->text_size);
-    case OP_SLOT:
-        return arena_print(content->arena, "${%s}", blob_string(blob, blob->slot[op->slot].name));
-    case OP_CAPTURE:
-        return arena_print(content->arena, "$%u", op->capture);
-    case OP_VARIABLE:
-        return arena_print(content->arena, "${%s}", variables[op->variable]);
-    default:
-        return "?";
-    }
-}
-
-/* All of a span's records: each, if they are few; else how many, and a number that tells them from others. */
-static const char *
-describe_span(const struct content *content, const u8 *record, const struct blob_field *field, u32 depth)
-{
-    u32 first = (u32)blob_get(record, field), count = (u32)blob_get(record, field + 1);
-    const char *list = "", *between = field->section == SECTION_op ? "" : ", ";
-    u64 sum = 0xcbf29ce484222325; /* FNV-1a */
-    if (field->section == SECTION_text)
-        return arena_text(content->arena, blob_string(content->blob, first), count);
-    for (u32 i = 0; i < count; i++) {
-        const char *one = describe(content, field->section, first + i, depth + 1);
-        if (count <= LISTED_MAX)
-            list = arena_print(content->arena, "%s%s%s", list, i > 0 ? between : "", one);
-        for (; *one != '\0'; one++)
-            sum = (sum ^ (u8)*one) * 0x100000001b3;
-        sum = (sum ^ '\n') * 0x100000001b3;
-    }
-    return count <= LISTED_MAX ? list : arena_print(content->arena, "%u entries (%016" PRIx64 ")", count, sum);
-}
-
-static const char *
-describe_flags(const struct content *content, const struct blob_field *field, u64 value)
-{
-    const char *list = "";
-    for (u32 i = 0; i < field->vocabulary->count; i++)
-        if (value >> i & 1)
-            list = arena_print(content->arena, "%s%s%s", list, *list != '\0' ? " " : "", field->vocabulary->word[i]);
-    return list;
-}
-
-static bool
-ends_with(const char *text, const char *end)
-{
-    size_t size = strlen(text), tail = strlen(end);
-    return size >= tail && strcmp(text + size - tail, end) == 0;
-}
-
-static const char *
-describe_number(const struct content *content, const struct blob_field *field, u64 value)
-{
-    if (ends_with(field->name, "_ms") && value % 1000 == 0)
-        return arena_print(content->arena, "%" PRIu64 "s", value / 1000);
-    if (ends_with(field->name, "_ms"))
-        return arena_print(content->arena, "%" PRIu64 "ms", value);
-    return arena_print(content->arena, "%" PRIu64, value);
-}
-
-static const char *
-describe_bytes(const struct content *content, const u8 *bytes, u32 size)
-{
-    const char *text = "";
-    for (u32 i = 0; i < size; i++)
-        text = arena_print(content->arena, "%s%02x", text, bytes[i]);
-    return text;
-}
-
-/* A field, and what is behind it. */
-static const char *
-describe_field(const struct content *content, const u8 *record, const struct blob_field *field, u32 depth)
-{
-    u64 value = blob_get(record, field);
-    switch ((enum rule)field->rule) {
-    case RULE_TEXT:
-    case RULE_RISES:
-        return blob_string(content->blob, (u32)value);
-    case RULE_REF:
-    case RULE_NEED:
-        return describe(content, field->section, (u32)value, depth + 1);
-    case RULE_SPAN:
-        return describe_span(content, record, field, depth);
-    case RULE_ENUM:
-        return field->vocabulary->word[value];
-    case RULE_FLAGS:
-        return describe_flags(content, field, value);
-    default:
-        return field->size > sizeof value ? describe_bytes(content, record + field->offset, field->size)
-                                          : describe_number(content, field, value);
-    }
-}
-
-/* Is there nothing to say of the field itself? */
-static bool
-is_silent(const struct blob_field *field)
-{
-    return field->rule == RULE_LENGTH || field->rule == RULE_SOME || field->rule == RULE_ZERO;
-}
-
-static const char *
-describe_all(const struct content *content, u32 section, const u8 *record, u32 depth)
-{
-    const struct blob_section *shape = &blob_sections[section];
-    const char *text = "";
-    for (u32 i = 0; i < shape->field_count; i++) {
-        const struct blob_field *field = &shape->field[i];
-        if (is_silent(field) || (field->size <= sizeof(u64) && blob_get(record, field) == 0))
-            continue;
-        const char *one = describe_field(content, record, field, depth);
-        bool number = field->rule == RULE_ANY || field->rule == RULE_MAX;
-        text = arena_print(content->arena, "%s%s%s%s%s", text, *text != '\0' ? " " : "", number ? field->name : "",
-                           number ? "=" : "", one);
-    }
-    return text;
-}
-
-/* A record for people, and what is behind it; things that have a name are known by it. */
-static const char *
-describe(const struct content *content, u32 section, u32 index, u32 depth)
-{
-    const struct blob *blob = content->blob;
-    if (index == 0)
-        return "";
-    switch (section) {
-    case SECTION_address:
-        return blob_string(blob, blob->address[index].text);
-    case SECTION_upstream:
-        return blob_string(blob, blob->upstream[index].name);
-    case SECTION_slot:
-        return arena_print(content->arena, "$%s", blob_string(blob, blob->slot[index].name));
-    case SECTION_op:
-        return describe_op(content, &blob->op[index]);
-    case SECTION_expr:
-        return describe_span(content, record_at(blob, section, index), blob_sections[section].field, depth);
-    default:
-        return depth < DEPTH_MAX ? describe_all(content, section, record_at(blob, section, index), depth) : "...";
-    }
+    struct spot spot = spot_of(content, section, index);
+    return spot.file != NULL ? spot : thing->spot;
 }
 
 /* ---- facts ---- */
 
+/* Fields and entries may have the same name, but not of the same field. */
+static const char *
+entry_name(struct arena *arena, const struct blob_field *field, const char *entry)
+{
+    return arena_print(arena, "%s %s", field->name, entry);
+}
+
+/* What is nothing is left out: there are many fields, and most are not used. */
 static void
 add_fact(const struct content *content, struct thing *thing, const struct fact *fact)
 {
+    if (fact->number == 0 && fact->entry == NULL)
+        return;
     *(struct fact *)vector_add(content->arena, &thing->facts, sizeof *fact) = *fact;
+    if (fact->entry == NULL)
+        return;
+    const char *name = entry_name(content->arena, fact->field, fact->entry);
+    *map_at(content->arena, &thing->entries, name, strlen(name)) = thing->facts.count;
+}
+
+const struct fact *
+content_fact(const struct content *content, const struct thing *thing, const struct fact *like)
+{
+    const struct fact *fact = thing->facts.item;
+    if (like->entry != NULL) {
+        const char *name = entry_name(content->arena, like->field, like->entry);
+        u32 found = map_find(&thing->entries, name, strlen(name));
+        return found == 0 ? NULL : &fact[found - 1];
+    }
+    for (u32 i = 0; i < thing->facts.count; i++)
+        if (fact[i].field == like->field && fact[i].bit == like->bit)
+            return &fact[i];
+    return NULL;
 }
 
 static void
@@ -203,43 +85,85 @@ add_bits(const struct content *content, struct thing *thing, struct fact fact, u
     }
 }
 
-/* skipped: fields that are told otherwise; the last is NULL. */
+/* The value of a field, as text and, where that can be, as a number. */
 static void
-add_record(const struct content *content, struct thing *thing, u32 section, u32 index, const char *const *skipped)
+read_value(const struct content *content, struct fact *fact, const u8 *record, const struct blob_field *field)
+{
+    fact->number = blob_get(record, field);
+    fact->counted = field->rule == RULE_ANY || field->rule == RULE_MAX || field->rule == RULE_ZONE;
+    if (field->section == SECTION_geo) /* compared address by address */
+        return;
+    if (field->size > sizeof fact->number) /* it has no number of its own */
+        fact->number = 1;
+    if (fact->number != 0 || fact->entry != NULL)
+        fact->text = description_of_field(content, record, field);
+}
+
+/* form: what is around the name of an entry, "*%s". */
+static void
+add_entries(const struct content *content, struct thing *thing, struct fact fact, const u8 *record, const char *form)
+{
+    u32 section = fact.field->section, first = (u32)blob_get(record, fact.field);
+    u32 end = first + (u32)blob_get(record, fact.field + 1);
+    const struct blob_field *value = change_entry(section);
+    for (u32 i = first; i < end; i++) {
+        const char *name = description_but(content, section, i, value), *hole = strchr(form, '%');
+        fact.entry = arena_print(content->arena, "%.*s%s%s", (int)(hole - form), form, name, hole + 1);
+        fact.spot = nearest_spot(content, thing, section, i);
+        fact.text = "";
+        read_value(content, &fact, content_record(content, section, i), value);
+        if (section == SECTION_assignment)
+            fact.routes = content->routes[content->blob->assignment[i].slot];
+        add_fact(content, thing, &fact);
+    }
+}
+
+/* The names in an index of a map lack what is the same for all of them. */
+static const char *
+form_of(const struct blob_field *field)
+{
+    return strcmp(field->name, "head") == 0 ? "*%" : strcmp(field->name, "tail") == 0 ? "%*" : "%";
+}
+
+static void
+add_record(const struct content *content, struct thing *thing, u32 section, u32 index, const char *form)
 {
     const struct blob_section *shape = &blob_sections[section];
-    const u8 *record = record_at(content->blob, section, index);
+    const u8 *record = content_record(content, section, index);
+    struct fact fact = {.section = section, .routes = thing->routes};
+    fact.spot = nearest_spot(content, thing, section, index);
+    thing->sections |= 1ull << section;
     for (u32 i = 0; i < shape->field_count; i++) {
-        const struct blob_field *field = &shape->field[i];
-        u64 value = blob_get(record, field);
-        struct fact fact = {.section = section, .field = field, .spot = spot_of(content->blob, section, index)};
-        bool skip = is_silent(field);
-        for (const char *const *name = skipped; *name != NULL; name++)
-            skip |= strcmp(field->name, *name) == 0;
-        if (skip)
+        fact.field = &shape->field[i];
+        u64 value = blob_get(record, fact.field);
+        if (change_is_silent(section, fact.field))
             continue;
-        if (field->rule == RULE_FLAGS) {
+        if (fact.field->rule == RULE_FLAGS) {
             add_bits(content, thing, fact, value);
-            continue;
+        } else if (fact.field->rule == RULE_SPAN && change_entry(fact.field->section) != NULL) {
+            add_entries(content, thing, fact, record, form);
+        } else if (fact.field->rule == RULE_REF && change_is_part(fact.field->section)) {
+            if (value != 0)
+                add_record(content, thing, fact.field->section, (u32)value, form_of(fact.field));
+        } else {
+            struct fact plain = fact;
+            read_value(content, &plain, record, fact.field);
+            add_fact(content, thing, &plain);
         }
-        fact.counted = field->rule == RULE_ANY || field->rule == RULE_MAX;
-        fact.number = value;
-        fact.text = value == 0 && !fact.counted ? NULL : describe_field(content, record, field, 0);
-        if (fact.text != NULL && *fact.text == '\0')
-            fact.text = NULL;
-        add_fact(content, thing, &fact);
     }
 }
 
 /* ---- things ---- */
 
+/* One that stands where record index of section does. */
 static struct thing *
-add_thing(struct content *content, enum thing_kind kind, const char *name, struct spot spot)
+add_thing(struct content *content, enum thing_kind kind, const char *name, u32 section, u32 index)
 {
     struct thing *thing = arena_take(content->arena, sizeof *thing);
     while (map_find(&content->of, name, strlen(name)) != 0) /* the same server twice in a group, say */
         name = arena_print(content->arena, "%s, again", name);
-    *thing = (struct thing){.kind = kind, .name = name, .spot = spot};
+    *thing = (struct thing){.kind = kind, .name = name, .spot = spot_of(content, section, index)};
+    thing->place = content->things.count;
     *(struct thing **)vector_add(content->arena, &content->things, sizeof thing) = thing;
     *map_at(content->arena, &content->of, name, strlen(name)) = content->things.count;
     return thing;
@@ -253,21 +177,61 @@ content_find(const struct content *content, const char *name)
 }
 
 static void
+add_server(const struct content *content, struct thing *thing, u32 index)
+{
+    const struct blob_server *server = &content->blob->server[index];
+    add_record(content, thing, SECTION_server, index, "%");
+    if (server->proxy != 0)
+        add_record(content, thing, SECTION_proxy, server->proxy, "%");
+}
+
+/* name: as it was written, or near to that. */
+static void
+add_name(struct content *content, const char *address, const char *name, u32 value)
+{
+    u32 server = content->blob->value[value].server;
+    const char *both = arena_print(content->arena, "%s %s", address, name);
+    struct thing *thing = add_thing(content, THING_NAME, both, SECTION_server, server);
+    thing->of = address;
+    thing->own = name;
+    add_server(content, thing, server);
+}
+
+static void
+add_names(struct content *content, const char *address, const struct blob_map *map)
+{
+    const struct blob *blob = content->blob;
+    const struct {
+        u32 index;
+        const char *before, *behind;
+    } kinds[] = {{map->exact, "", ""}, {map->head, "*", ""}, {map->tail, "", "*"}};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        const struct blob_index *index = &blob->index[kinds[kind].index];
+        for (u32 i = index->key; i < index->key + index->key_count; i++) {
+            const char *name = arena_print(content->arena, "%s%.*s%s", kinds[kind].before, (int)blob->key[i].text_size,
+                                           blob_string(blob, blob->key[i].text), kinds[kind].behind);
+            add_name(content, address, name, blob->key[i].value);
+        }
+    }
+    for (u32 i = map->pattern; i < map->pattern + map->pattern_count; i++)
+        add_name(content, address, description_of(content, SECTION_regex, blob->pattern[i].regex),
+                 blob->pattern[i].value);
+}
+
+static void
 add_endpoint(struct content *content, u32 index, const struct blob_listener *listener, bool own)
 {
     const struct blob *blob = content->blob;
     const struct blob_endpoint *endpoint = &blob->endpoint[index];
     const char *name = arena_print(content->arena, "%s%s", blob_string(blob, blob->address[endpoint->address].text),
                                    listener->flags & LISTENER_UDP ? " udp" : "");
-    struct thing *thing = add_thing(content, THING_ADDRESS, name, spot_of(blob, SECTION_endpoint, index));
-    const struct blob_server *server = &blob->server[endpoint->server];
+    struct thing *thing = add_thing(content, THING_ADDRESS, name, SECTION_endpoint, index);
     if (own)
-        add_record(content, thing, SECTION_listener, (u32)(listener - blob->listener),
-                   (const char *const[]){"address", "endpoint", NULL});
-    add_record(content, thing, SECTION_endpoint, index, (const char *const[]){"address", "server", NULL});
-    add_record(content, thing, SECTION_server, endpoint->server, (const char *const[]){"proxy", NULL});
-    if (server->proxy != 0)
-        add_record(content, thing, SECTION_proxy, server->proxy, (const char *const[]){NULL});
+        add_record(content, thing, SECTION_listener, (u32)(listener - blob->listener), "%");
+    add_record(content, thing, SECTION_endpoint, index, "%");
+    add_server(content, thing, endpoint->server);
+    if (endpoint->names != 0)
+        add_names(content, name, &blob->map[endpoint->names]);
 }
 
 static void
@@ -275,24 +239,33 @@ add_group(struct content *content, u32 index)
 {
     const struct blob *blob = content->blob;
     const struct blob_upstream *upstream = &blob->upstream[index];
-    const char *group = blob_string(blob, upstream->name);
-    struct thing *thing = add_thing(content, THING_GROUP, arena_print(content->arena, "upstream %s", group),
-                                    spot_of(blob, SECTION_upstream, index));
-    add_record(content, thing, SECTION_upstream, index, (const char *const[]){"name", "peer", NULL});
+    const char *group = arena_print(content->arena, "upstream %s", blob_string(blob, upstream->name));
+    add_record(content, add_thing(content, THING_GROUP, group, SECTION_upstream, index), SECTION_upstream, index, "%");
     for (u32 i = upstream->peer; i < upstream->peer + upstream->peer_count; i++) {
-        const char *peer = blob_string(blob, blob->peer[i].name);
-        thing = add_thing(content, THING_PEER, arena_print(content->arena, "%s of upstream %s", peer, group),
-                          spot_of(blob, SECTION_peer, i));
-        add_record(content, thing, SECTION_peer, i, (const char *const[]){"name", NULL});
+        const char *own = blob_string(blob, blob->peer[i].name);
+        const char *peer = arena_print(content->arena, "%s of %s", own, group);
+        struct thing *thing = add_thing(content, THING_PEER, peer, SECTION_peer, i);
+        thing->of = group;
+        thing->own = own;
+        add_record(content, thing, SECTION_peer, i, "%");
     }
+}
+
+static void
+add_variable(struct content *content, u32 index)
+{
+    const char *name = description_of(content, SECTION_slot, index);
+    struct thing *thing = add_thing(content, THING_VARIABLE, name, SECTION_slot, index);
+    thing->routes = content->routes[index];
+    add_record(content, thing, SECTION_slot, index, "%");
 }
 
 void
 content_open(struct content *content, struct arena *arena, const struct blob *blob)
 {
     *content = (struct content){.arena = arena, .blob = blob};
-    struct thing *process = add_thing(content, THING_PROCESS, "the process", spot_of(blob, SECTION_main, 1));
-    add_record(content, process, SECTION_main, 1, (const char *const[]){"listener", NULL});
+    content->routes = route_find(content);
+    add_record(content, add_thing(content, THING_PROCESS, "the process", SECTION_main, 1), SECTION_main, 1, "%");
     for (u32 i = 1; i < blob->listener_count; i++) {
         const struct blob_listener *listener = &blob->listener[i];
         for (u32 j = 0; j < listener->endpoint_count; j++)
@@ -300,9 +273,10 @@ content_open(struct content *content, struct arena *arena, const struct blob *bl
     }
     for (u32 i = 1; i < blob->upstream_count; i++)
         add_group(content, i);
-    for (u32 i = 1; i < blob->slot_count; i++) {
-        const char *name = arena_print(arena, "$%s", blob_string(blob, blob->slot[i].name));
-        struct thing *thing = add_thing(content, THING_VARIABLE_OF, name, spot_of(blob, SECTION_slot, i));
-        add_record(content, thing, SECTION_slot, i, (const char *const[]){"name", NULL});
+    for (u32 i = 1; i < blob->limit_zone_count; i++) {
+        const char *name = arena_print(arena, "zone %s", description_of(content, SECTION_limit_zone, i));
+        add_record(content, add_thing(content, THING_ZONE, name, SECTION_limit_zone, i), SECTION_limit_zone, i, "%");
     }
+    for (u32 i = 1; i < blob->slot_count; i++)
+        add_variable(content, i);
 }

@@ -13,19 +13,20 @@ static const struct {
 } of_kind[] = {
     [THING_PROCESS] = {CATEGORY_COUNT, CATEGORY_COUNT},
     [THING_ADDRESS] = {CATEGORY_listener_added, CATEGORY_listener_removed},
+    [THING_NAME] = {CATEGORY_name_added, CATEGORY_name_removed},
     [THING_GROUP] = {CATEGORY_COUNT, CATEGORY_COUNT},
     [THING_PEER] = {CATEGORY_peer_added, CATEGORY_peer_removed},
-    [THING_VARIABLE_OF] = {CATEGORY_COUNT, CATEGORY_COUNT},
+    [THING_ZONE] = {CATEGORY_COUNT, CATEGORY_COUNT},
+    [THING_VARIABLE] = {CATEGORY_COUNT, CATEGORY_COUNT},
 };
 
 static const struct spot nowhere;
 
-/* Is the group of a server that came or went in both? Else whoever uses the group says so. */
+/* Is what it belongs to in the other one too? Else that has said so already. */
 static bool
-has_group(const struct content *other, const struct thing *peer)
+has_owner(const struct content *other, const struct thing *thing)
 {
-    const char *group = strstr(peer->name, " of ");
-    return peer->kind != THING_PEER || group == NULL || content_find(other, group + strlen(" of ")) != NULL;
+    return thing->of == NULL || content_find(other, thing->of) != NULL;
 }
 
 static void
@@ -38,20 +39,14 @@ tell_whole(struct change_list *list, const struct thing *thing, bool came)
         change_add(list, &change, &affected);
 }
 
-static const struct fact *
-find_fact(const struct thing *thing, const struct fact *like)
-{
-    const struct fact *fact = thing->facts.item;
-    for (u32 i = 0; i < thing->facts.count; i++)
-        if (fact[i].field == like->field && fact[i].section == like->section && fact[i].bit == like->bit)
-            return &fact[i];
-    return NULL;
-}
+/* ---- one fact ---- */
 
 /* Less, more, or neither. */
 static enum category
 category_of(const struct change_row *row, const struct fact *old, const struct fact *new)
 {
+    if (new->routes)
+        return CATEGORY_route_changed;
     if (!old->counted) {
         bool came = old->text == NULL, went = new->text == NULL;
         return came ? row->more : went ? row->less : row->other;
@@ -67,45 +62,156 @@ category_of(const struct change_row *row, const struct fact *old, const struct f
 static bool
 is_same(const struct fact *old, const struct fact *new)
 {
-    if (old->counted)
-        return old->number == new->number;
-    return old->text == NULL || new->text == NULL ? old->text == new->text : strcmp(old->text, new->text) == 0;
+    if (old->text == NULL || new->text == NULL)
+        return old->text == new->text;
+    return old->counted ? old->number == new->number : strcmp(old->text, new->text) == 0;
 }
 
-static void
-compare_fact(struct change_list *list, const struct thing *thing, const struct fact *old, const struct fact *new)
+/* A value for people: what no limit or nothing is called. */
+static const char *
+show_value(const struct change_row *row, const struct fact *fact)
 {
-    if (is_same(old, new))
-        return;
+    if (row->unlimited && fact->counted && fact->number == 0)
+        return "no limit";
+    return fact->text != NULL ? fact->text : row->none;
+}
+
+struct comparison {
+    struct change_list *list;
+    const struct content *before, *after;
+};
+
+static void
+tell(const struct comparison *comparison, const struct thing *thing, const struct fact *old, const struct fact *new)
+{
+    struct arena *arena = comparison->list->arena;
     struct change_row row = change_row(new);
-    bool unlimited = row.unlimited && new->counted;
+    if (row.silent)
+        return;
     struct affected affected = {thing->name, old->spot, new->spot};
     struct change change = {.category = category_of(&row, old, new)};
-    change.what = change_name(list->arena, &row, new->field);
-    change.old = unlimited && old->number == 0 ? "no limit" : old->text;
-    change.new = unlimited && new->number == 0 ? "no limit" : new->text;
-    change_add(list, &change, &affected);
+    change.what = change_name(arena, &row, new->field);
+    if (new->entry != NULL)
+        change.what = *change.what == '\0' ? new->entry : arena_print(arena, "%s %s", change.what, new->entry);
+    change.old = show_value(&row, old);
+    change.new = show_value(&row, new);
+    change_add(comparison->list, &change, &affected);
 }
 
-/* A fact that only one has is of a record that the other has not: it says nothing against an empty one. */
+/* first was before second, and is behind it now. */
 static void
-compare_things(struct change_list *list, const struct thing *old, const struct thing *new)
+tell_order(const struct comparison *comparison, enum category category, const struct affected *affected,
+           const char *first, const char *second)
+{
+    struct arena *arena = comparison->list->arena;
+    struct change change = {.category = category, .what = "order"};
+    change.old = arena_print(arena, "%s before %s", first, second);
+    change.new = arena_print(arena, "%s before %s", second, first);
+    change_add(comparison->list, &change, affected);
+}
+
+/* Of two tables of addresses, each network for which they differ. */
+static void
+tell_ranges(const struct comparison *comparison, const struct thing *thing, const struct fact *old,
+            const struct fact *new)
+{
+    struct vector found = {0};
+    range_compare(comparison->before, (u32)old->number, comparison->after, (u32)new->number, &found);
+    const struct range_change *range = found.item;
+    for (u32 i = 0; i < found.count; i++) {
+        struct fact before = *old, after = *new;
+        before.text = range[i].old;
+        after.text = range[i].new;
+        after.entry = range[i].range;
+        tell(comparison, thing, &before, &after);
+    }
+}
+
+static void
+compare_fact(const struct comparison *comparison, const struct thing *thing, const struct fact *old,
+             const struct fact *new)
+{
+    if (new->field->section == SECTION_geo)
+        tell_ranges(comparison, thing, old, new);
+    else if (!is_same(old, new))
+        tell(comparison, thing, old, new);
+}
+
+/* ---- one thing ---- */
+
+/* What other says of it, if it is nothing: a field is 0 then, "off", or the first of its words. */
+static struct fact
+nothing_like(const struct content *content, const struct thing *other, const struct fact *fact)
+{
+    struct fact none = *fact;
+    bool has = other->sections >> fact->section & 1, zero = fact->counted || fact->field->rule == RULE_ENUM;
+    none.text = NULL;
+    if (fact->bit != 0)
+        none.text = "off";
+    else if (zero && fact->entry == NULL)
+        none.text = description_of_field(content, content_record(content, fact->section, 0), fact->field);
+    none.number = 0;
+    none.spot = has && fact->entry == NULL ? other->spot : nowhere;
+    return none;
+}
+
+/* Shall a fact be told that has no opposite, because the other thing has no such record? Its defaults are no news. */
+static bool
+is_news(const struct thing *other, const struct fact *fact)
+{
+    bool has = other->sections >> fact->section & 1;
+    return has || (!fact->counted && fact->field->rule != RULE_ENUM && change_row(fact).more == CATEGORY_route_changed);
+}
+
+/* Do entries of a list that are in both follow each other otherwise? */
+static void
+compare_order(const struct comparison *comparison, const struct thing *old, const struct thing *new)
+{
+    const struct fact *fact = new->facts.item, *latest = NULL;
+    for (u32 i = 0; i < new->facts.count; i++) {
+        if (fact[i].entry == NULL || !change_is_ordered(fact[i].field->section))
+            continue;
+        const struct fact *before = content_fact(comparison->before, old, &fact[i]);
+        if (before == NULL)
+            continue;
+        struct affected affected = {new->name, before->spot, fact[i].spot};
+        enum category category = fact[i].routes ? CATEGORY_route_changed : change_row(&fact[i]).other;
+        if (latest != NULL && latest->field == before->field && before < latest)
+            tell_order(comparison, category, &affected, before->entry, latest->entry);
+        latest = before;
+    }
+}
+
+static void
+compare_things(const struct comparison *comparison, const struct thing *old, const struct thing *new)
 {
     const struct fact *fact = new->facts.item;
     for (u32 i = 0; i < new->facts.count; i++) {
-        const struct fact *before = find_fact(old, &fact[i]);
-        struct fact none = {.counted = fact[i].counted, .text = fact[i].counted ? "0" : NULL};
-        compare_fact(list, new, before != NULL ? before : &none, &fact[i]);
+        const struct fact *before = content_fact(comparison->before, old, &fact[i]);
+        struct fact none = nothing_like(comparison->before, old, &fact[i]);
+        if (before != NULL || is_news(old, &fact[i]))
+            compare_fact(comparison, new, before != NULL ? before : &none, &fact[i]);
     }
     fact = old->facts.item;
     for (u32 i = 0; i < old->facts.count; i++) {
-        struct fact none = fact[i];
-        none.text = fact[i].counted ? "0" : NULL;
-        none.number = 0;
-        none.spot = nowhere;
-        if (find_fact(new, &fact[i]) == NULL)
-            compare_fact(list, new, &fact[i], &none);
+        struct fact none = nothing_like(comparison->after, new, &fact[i]);
+        if (content_fact(comparison->after, new, &fact[i]) == NULL && is_news(new, &fact[i]))
+            compare_fact(comparison, new, &fact[i], &none);
     }
+    compare_order(comparison, old, new);
+}
+
+/* Do things that belong to the same follow each other otherwise? latest: the one that was before new, in the old. */
+static void
+compare_place(const struct comparison *comparison, const struct thing *latest, const struct thing *old,
+              const struct thing *new)
+{
+    if (new->of == NULL || latest == NULL || latest->of == NULL || strcmp(latest->of, new->of) != 0 ||
+        latest->place < old->place)
+        return;
+    struct affected affected = {new->of, old->spot, new->spot};
+    enum category category = new->kind == THING_PEER ? CATEGORY_peer_changed : CATEGORY_route_changed;
+    tell_order(comparison, category, &affected, old->own, latest->own);
 }
 
 void
@@ -114,16 +220,21 @@ difference(struct change_list *list, const struct blob *old, const struct blob *
     struct content before, after;
     content_open(&before, list->arena, old);
     content_open(&after, list->arena, new);
+    const struct comparison comparison = {list, &before, &after};
     struct thing **thing = after.things.item;
+    const struct thing *latest = NULL;
     for (u32 i = 0; i < after.things.count; i++) {
         const struct thing *same = content_find(&before, thing[i]->name);
-        if (same != NULL)
-            compare_things(list, same, thing[i]);
-        else if (has_group(&before, thing[i]))
+        if (same != NULL) {
+            compare_things(&comparison, same, thing[i]);
+            compare_place(&comparison, latest, same, thing[i]);
+            latest = same;
+        } else if (has_owner(&before, thing[i])) {
             tell_whole(list, thing[i], true);
+        }
     }
     thing = before.things.item;
     for (u32 i = 0; i < before.things.count; i++)
-        if (content_find(&after, thing[i]->name) == NULL && has_group(&after, thing[i]))
+        if (content_find(&after, thing[i]->name) == NULL && has_owner(&after, thing[i]))
             tell_whole(list, thing[i], false);
 }

@@ -1,7 +1,10 @@
 /*
  * What the files of spcc diff promise each other.
  *
- *     content.c      a blob     ->  things (addresses, groups, servers of groups, variables) and what is said of each
+ *     description.c  a record   ->  text for people
+ *     route.c        a blob     ->  the variables that decide where its sessions go
+ *     content.c      a blob     ->  things (addresses, names, groups, servers of groups ...) and what is said of each
+ *     range.c        two tables ->  the networks for which they give something else
  *     difference.c   two blobs  ->  changes: things that came or went, and what is said otherwise of those in both
  *     change.c       changes    ->  named by changes.def, merged, printed
  */
@@ -9,6 +12,8 @@
 #define DIFFERENCE_H
 
 #include "spcc.h"
+
+#include <assert.h>
 
 /* ---- content.c ---- */
 
@@ -18,34 +23,73 @@ struct spot {
     u32 line;
 };
 
-/* One field of one record, or one bit of it, as text that is equal where it means the same. */
+/* One field of one record, one bit of it, or one entry of its list; as text that is equal where it means the same. */
 struct fact {
     u32 section, bit;
     const struct blob_field *field;
-    const char *text; /* NULL: nothing */
-    u64 number;       /* if counted: to be compared by size */
+    const char *entry; /* its name: a key, a zone; NULL: it is all of the field */
+    const char *text;  /* NULL: nothing */
+    u64 number;        /* if counted: to be compared by size; of a table of addresses, its record */
     bool counted;
+    bool routes;       /* it decides where sessions go */
     struct spot spot;
 };
 
-enum thing_kind { THING_PROCESS, THING_ADDRESS, THING_GROUP, THING_PEER, THING_VARIABLE_OF };
+enum thing_kind {
+    THING_PROCESS, THING_ADDRESS, THING_NAME, THING_GROUP, THING_PEER, THING_ZONE, THING_VARIABLE,
+};
 
 struct thing {
     enum thing_kind kind;
+    bool routes;
     const char *name; /* "127.0.0.1:80 udp", "10.0.0.1:5432 of upstream pg" */
+    const char *of;   /* the name of what it belongs to, and comes and goes with; NULL: nothing */
+    const char *own;  /* its name among those of the same */
     struct spot spot;
+    u32 place;           /* its index in things */
+    u64 sections;        /* that it has a record of, one bit each */
     struct vector facts; /* of struct fact */
+    struct map entries;  /* field and name -> 1 + index in facts */
 };
+static_assert(SECTION_COUNT < 64, "a bit for each section");
 
 struct content {
     struct arena *arena;
     const struct blob *blob;
     struct vector things; /* of struct thing *, in the order of the blob */
     struct map of;        /* name -> 1 + index in things */
+    bool *routes;         /* by slot: it decides where sessions go */
 };
 
 void content_open(struct content *content, struct arena *arena, const struct blob *blob);
 struct thing *content_find(const struct content *content, const char *name);
+/* What thing says of the same as like does; NULL: nothing. */
+const struct fact *content_fact(const struct content *content, const struct thing *thing, const struct fact *like);
+const u8 *content_record(const struct content *content, u32 section, u32 index);
+
+/* ---- description.c ---- */
+
+/* "" for record 0. */
+const char *description_of(const struct content *content, u32 section, u32 index);
+const char *description_of_field(const struct content *content, const u8 *record, const struct blob_field *field);
+/* A record without one of its fields. */
+const char *description_but(const struct content *content, u32 section, u32 index, const struct blob_field *but);
+
+/* ---- route.c ---- */
+
+/* By slot: does it decide where sessions go? */
+bool *route_find(const struct content *content);
+
+/* ---- range.c ---- */
+
+struct range_change {
+    const char *range;     /* "10.0.0.0/8", "::1", "10.0.0.1-10.0.0.6" */
+    const char *old, *new; /* what the tables give; NULL: nothing */
+};
+
+/* Add what differs between two records of geo to found, of struct range_change, ascending. */
+void range_compare(const struct content *old, u32 old_geo, const struct content *new, u32 new_geo,
+                   struct vector *found);
 
 /* ---- change.c ---- */
 
@@ -61,7 +105,8 @@ struct change_row {
     u16 offset;
     enum category less, more, other;
     const char *name;
-    bool unlimited;
+    const char *none; /* for people: what is there if nothing is said */
+    bool unlimited, silent;
 };
 
 /* One of the things that a change happens to. */
@@ -85,6 +130,15 @@ struct change_list {
 
 /* The row for a fact; where there is none, one of "other-changed". */
 struct change_row change_row(const struct fact *fact);
+/* Is it said already by the name of a thing, or made from what else is said? */
+bool change_is_silent(u32 section, const struct blob_field *field);
+/* Are records of section told as fields of those that refer to them? */
+bool change_is_part(u32 section);
+/* Of a section whose records are entries of lists, the field that is their value: what else they say is their name.
+ * NULL: lists of these are told as a whole. */
+const struct blob_field *change_entry(u32 section);
+/* Does the order of such entries matter? */
+bool change_is_ordered(u32 section);
 /* What people call it: the row's name, the directive's or parameter's that lands there, or "record.field". */
 const char *change_name(struct arena *arena, const struct change_row *row, const struct blob_field *field);
 /* Add a change; one that is the same but for what it happens to is one with it. */

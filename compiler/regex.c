@@ -49,7 +49,7 @@ regex_compile(struct unit *unit, const struct word *word, u32 start, bool casele
         pcre2_compile((PCRE2_SPTR)pattern, size, caseless ? PCRE2_CASELESS : 0, &error, &offset, context);
     if (code == NULL)
         return 0;
-    struct blob_regex record = {.pattern = image_text(unit, pattern, size)};
+    struct blob_regex record = {.pattern = image_text(unit, word->text, word->size)};
     pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &record.capture_count);
     add_captures(unit, code, &record, word->span);
     *(pcre2_code **)vector_add(&unit->arena, &unit->codes, sizeof code) = code;
