@@ -36,9 +36,9 @@ TLS_LIBS = $(if $(BORINGSSL),-L$(BORINGSSL) -lcrypto -lstdc++,-L$(ANDROID) -Wl$(
 comma := ,
 $(BUILD)/compiler/tls.o: ALL_CFLAGS += $(TLS_CFLAGS)
 
-SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c) \
+SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c grammar/rule.c) \
              $(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o
-SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c)
+SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c grammar/rule.c)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
 all: $(BUILD)/spcc $(BUILD)/spcd

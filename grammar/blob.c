@@ -1,11 +1,11 @@
 /*
  * blob.def as data, and the verifier: bytes in, a yes or a reason out. It reads nothing but the bytes it is
- * given and allocates nothing. What a blob means is for others; here it is only well-formed or not.
+ * given and allocates nothing. What a blob means is for others; here it is only well-formed or not. Whether the
+ * fields obey their rules is asked of rule.c.
  */
-#include "blob.h"
+#include "rule.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,24 +85,6 @@ blob_fingerprint(void)
 
 /* ---- the verifier ---- */
 
-struct verifier {
-    const u8 *start[SECTION_COUNT];
-    u64 count[SECTION_COUNT];
-    u64 last_origin;
-    u64 last_text; /* of the RISES field of the record before */
-    char *error;
-};
-
-static bool __attribute__((format(printf, 2, 3)))
-refuse(char *error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(error, BLOB_ERROR_SIZE, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
 void
 blob_digest(const void *data, size_t size, u8 digest[16])
 {
@@ -131,18 +113,19 @@ static bool
 check_header(const struct blob_header *header, size_t size, char *error)
 {
     if (size < sizeof *header)
-        return refuse(error, "it is shorter than a header");
+        return rule_refuse(error, "it is shorter than a header");
     if (memcmp(header->magic, BLOB_MAGIC, sizeof header->magic) != 0)
-        return refuse(error, "it is not a blob of spcc");
+        return rule_refuse(error, "it is not a blob of spcc");
     if (header->fingerprint != blob_fingerprint())
-        return refuse(error, "it was written by spcc %.23s, whose layout differs from that of %s: compile it again",
-                      header->version[0] ? header->version : "?", SPC_VERSION);
+        return rule_refuse(error,
+                           "it was written by spcc %.23s, whose layout differs from that of %s: compile it again",
+                           header->version[0] ? header->version : "?", SPC_VERSION);
     if (header->size != size)
-        return refuse(error, "it should have %llu bytes and has %zu", (unsigned long long)header->size, size);
+        return rule_refuse(error, "it should have %llu bytes and has %zu", (unsigned long long)header->size, size);
     u8 digest[16];
     blob_digest(header, size, digest);
     if (memcmp(digest, header->digest, sizeof digest) != 0)
-        return refuse(error, "its digest does not match its content: it is damaged");
+        return rule_refuse(error, "its digest does not match its content: it is damaged");
     return true;
 }
 
@@ -162,107 +145,19 @@ check_sections(struct verifier *v, const u8 *data, size_t size)
         const char *name = blob_sections[i].name;
         u64 count = header->section[i].count;
         if (header->section[i].at != at || at > size)
-            return refuse(v->error, "section %s is out of place", name);
+            return rule_refuse(v->error, "section %s is out of place", name);
         if (count == 0 || count > UINT32_MAX || count > (size - at) / blob_sections[i].record_size)
-            return refuse(v->error, "section %s has an impossible size", name);
+            return rule_refuse(v->error, "section %s has an impossible size", name);
         for (u64 gap = end; gap < at; gap++)
             if (data[gap] != 0)
-                return refuse(v->error, "there is something in the gap before section %s", name);
+                return rule_refuse(v->error, "there is something in the gap before section %s", name);
         v->start[i] = data + at;
         v->count[i] = count;
         end = at + count * blob_sections[i].record_size;
         at = aligned(end);
     }
     if (end != size)
-        return refuse(v->error, "there is something behind the last section");
-    return true;
-}
-
-static bool
-in_section(const struct verifier *v, u64 first, u64 length, u32 section)
-{
-    return first <= v->count[section] && length <= v->count[section] - first;
-}
-
-static bool
-check_origin(struct verifier *v, u64 of)
-{
-    u64 section = of >> 32, index = of & UINT32_MAX, last = v->last_origin;
-    v->last_origin = of;
-    return section < SECTION_COUNT && index < v->count[section] && of > last;
-}
-
-static bool
-check_rises(struct verifier *v, u64 text)
-{
-    const char *start = (const char *)v->start[SECTION_text];
-    u64 last = v->last_text;
-    v->last_text = text;
-    return text < v->count[SECTION_text] && strcmp(start + last, start + text) < 0;
-}
-
-/* Does the value of field, in the record at record, obey the field's rule? */
-static bool
-check_field(struct verifier *v, const struct blob_field *field, const u8 *record)
-{
-    u64 value = blob_get(record, field);
-    switch ((enum rule)field->rule) {
-    case RULE_ANY:
-        return true;
-    case RULE_ZERO:
-        return value == 0;
-    case RULE_MAX:
-        return value <= field->max;
-    case RULE_TEXT:
-        return value < v->count[SECTION_text];
-    case RULE_REF:
-    case RULE_SPAN: /* its LENGTH, the next field, checks the rest */
-        return value < v->count[field->section];
-    case RULE_NEED:
-        return value > 0 && value < v->count[field->section];
-    case RULE_LENGTH:
-        return in_section(v, blob_get(record, field - 1), value, field[-1].section);
-    case RULE_SOME:
-        return value > 0 && blob_get(record, field - 1) > 0 &&
-               in_section(v, blob_get(record, field - 1), value, field[-1].section);
-    case RULE_ENUM:
-        return value < field->vocabulary->count;
-    case RULE_FLAGS:
-        return value >> field->vocabulary->count == 0;
-    case RULE_ZONE:
-        return value >= ZONE_LEAST && value <= ZONE_MOST;
-    case RULE_RISES:
-        return check_rises(v, value);
-    case RULE_ORIGIN:
-        return check_origin(v, value);
-    }
-    return false;
-}
-
-static bool
-is_zero(const u8 *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] != 0)
-            return false;
-    return true;
-}
-
-static bool
-check_records(struct verifier *v, u32 index)
-{
-    const struct blob_section *section = &blob_sections[index];
-    const u8 *record = v->start[index];
-    if (!is_zero(record, section->record_size))
-        return refuse(v->error, "%s[0] is not zero", section->name);
-    v->last_text = 0;
-    for (u64 i = 1; i < v->count[index]; i++) {
-        record += section->record_size;
-        for (u32 j = 0; j < section->field_count; j++)
-            if (!check_field(v, &section->field[j], record))
-                return refuse(v->error, "%s[%llu].%s is out of bounds", section->name, (unsigned long long)i,
-                              section->field[j].name);
-    }
+        return rule_refuse(v->error, "there is something behind the last section");
     return true;
 }
 
@@ -275,7 +170,7 @@ check_below(const struct verifier *v)
     for (u64 i = 1; i < v->count[SECTION_expr]; i++)
         for (u32 j = 0; j < expr[i].op_count; j++)
             if (op[expr[i].op + j].slot != 0 && op[expr[i].op + j].slot >= expr[i].below)
-                return refuse(v->error, "expr[%llu] uses a slot that is not below it", (unsigned long long)i);
+                return rule_refuse(v->error, "expr[%llu] uses a slot that is not below it", (unsigned long long)i);
     return true;
 }
 
@@ -302,7 +197,7 @@ check_indexes(const struct verifier *v)
 {
     for (u64 i = 1; i < v->count[SECTION_index]; i++)
         if (!check_index(v, RECORDS(v, index) + i))
-            return refuse(v->error, "index[%llu] has buckets that are out of order", (unsigned long long)i);
+            return rule_refuse(v->error, "index[%llu] has buckets that are out of order", (unsigned long long)i);
     return true;
 }
 
@@ -320,7 +215,7 @@ check_geo(const struct verifier *v)
         for (u32 j = 1; j < geo->range6_count; j++)
             good &= memcmp(&six[j - 1].low, &six[j].low, sizeof six->low) < 0;
         if (!good)
-            return refuse(v->error, "geo[%llu] has ranges that do not ascend", (unsigned long long)i);
+            return rule_refuse(v->error, "geo[%llu] has ranges that do not ascend", (unsigned long long)i);
     }
     return true;
 }
@@ -360,27 +255,54 @@ below_of_map(const struct verifier *v, const struct blob_map *map)
     return below;
 }
 
-/* Is every slot computed only from those before it? The values of geo and split_clients are bare text. */
+/* How far up the slots go that any value needs; so most slots need no closer look. */
+static u32
+below_of_values(const struct verifier *v)
+{
+    u32 below = 0;
+    for (u64 i = 1; i < v->count[SECTION_value]; i++)
+        below = larger(below, below_of(v, (u32)i));
+    return below;
+}
+
+static u32
+below_of_slot(const struct verifier *v, const struct blob_slot *slot)
+{
+    u32 below = larger(below_of(v, slot->fallback), below_of_map(v, RECORDS(v, map) + slot->map));
+    for (u32 i = 0; i < slot->number_count; i++)
+        below = larger(below, below_of(v, RECORDS(v, number)[slot->number + i].value));
+    for (u32 i = 0; i < slot->share_count; i++)
+        below = larger(below, below_of(v, RECORDS(v, share)[slot->share + i].value));
+    return below;
+}
+
+/* Is every slot computed only from those before it? */
 static bool
 check_slots(const struct verifier *v)
 {
+    u32 most = below_of_values(v);
     for (u64 i = 1; i < v->count[SECTION_slot]; i++) {
         const struct blob_slot *slot = RECORDS(v, slot) + i;
-        u32 below = larger(RECORDS(v, expr)[slot->source].below, below_of(v, slot->fallback));
-        below = larger(below, below_of_map(v, RECORDS(v, map) + slot->map));
-        for (u32 j = 0; j < slot->number_count; j++)
-            below = larger(below, below_of(v, RECORDS(v, number)[slot->number + j].value));
-        for (u32 j = 0; j < slot->share_count; j++)
-            below = larger(below, below_of(v, RECORDS(v, share)[slot->share + j].value));
-        if (below > i)
-            return refuse(v->error, "slot[%llu] depends on one that is not before it", (unsigned long long)i);
+        if (RECORDS(v, expr)[slot->source].below > i || (most > i && below_of_slot(v, slot) > i))
+            return rule_refuse(v->error, "slot[%llu] depends on one that is not before it", (unsigned long long)i);
     }
-    for (u64 i = 1; i < v->count[SECTION_range4]; i++)
-        if (RECORDS(v, value)[RECORDS(v, range4)[i].value].expr != 0)
-            return refuse(v->error, "range4[%llu] has a value that is no bare text", (unsigned long long)i);
-    for (u64 i = 1; i < v->count[SECTION_range6]; i++)
-        if (RECORDS(v, value)[RECORDS(v, range6)[i].value].expr != 0)
-            return refuse(v->error, "range6[%llu] has a value that is no bare text", (unsigned long long)i);
+    return true;
+}
+
+/* The values of geo and split_clients are bare text; a table that has nothing else needs no closer look. */
+static bool
+check_bare(const struct verifier *v)
+{
+    const struct blob_value *value = RECORDS(v, value);
+    bool bare = true;
+    for (u64 i = 1; i < v->count[SECTION_value]; i++)
+        bare &= value[i].expr == 0;
+    for (u64 i = 1; i < v->count[SECTION_range4] && !bare; i++)
+        if (value[RECORDS(v, range4)[i].value].expr != 0)
+            return rule_refuse(v->error, "range4[%llu] has a value that is no bare text", (unsigned long long)i);
+    for (u64 i = 1; i < v->count[SECTION_range6] && !bare; i++)
+        if (value[RECORDS(v, range6)[i].value].expr != 0)
+            return rule_refuse(v->error, "range6[%llu] has a value that is no bare text", (unsigned long long)i);
     return true;
 }
 
@@ -389,7 +311,7 @@ check_text(const struct verifier *v)
 {
     const u8 *text = v->start[SECTION_text];
     return (text[0] == '\0' && text[v->count[SECTION_text] - 1] == '\0') ||
-           refuse(v->error, "section text does not begin and end with a NUL");
+           rule_refuse(v->error, "section text does not begin and end with a NUL");
 }
 
 /* What no single field's rule can say. */
@@ -397,16 +319,16 @@ static bool
 check_whole(const struct verifier *v)
 {
     if (v->count[SECTION_main] != 2)
-        return refuse(v->error, "there must be exactly one record main");
+        return rule_refuse(v->error, "there must be exactly one record main");
     if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
-        return refuse(v->error, "there is no code for the regular expressions");
+        return rule_refuse(v->error, "there is no code for the regular expressions");
     for (u64 i = 1; i < v->count[SECTION_upstream]; i++) {
         const struct blob_upstream *upstream = RECORDS(v, upstream) + i;
         for (u32 j = 0; j < upstream->point_count; j++)
             if (RECORDS(v, point)[upstream->point + j].peer - upstream->peer >= upstream->peer_count)
-                return refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
+                return rule_refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
     }
-    return check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
+    return check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v) && check_bare(v);
 }
 
 bool
@@ -416,7 +338,7 @@ blob_open(struct blob *blob, const void *data, size_t size, char error[BLOB_ERRO
     if (!check_header(data, size, error) || !check_sections(&v, data, size) || !check_text(&v))
         return false;
     for (u32 i = SECTION_text + 1; i < SECTION_COUNT; i++)
-        if (!check_records(&v, i))
+        if (!rule_check(&v, i))
             return false;
     if (!check_whole(&v))
         return false;
