@@ -47,7 +47,7 @@ $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
 
 $(BUILD)/spcd: $(SPCD_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -Wl,-Bdynamic -lpcre2-8 -pthread
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
 
 $(filter $(BUILD)/compiler/%,$(SPCC_OBJS)): | $(BUILD)/grammar/parser.h
 $(BUILD)/%.o: %.c Makefile

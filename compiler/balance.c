@@ -60,8 +60,9 @@ add_points(struct unit *unit, const struct blob_upstream *upstream, u32 peer, st
     }
 }
 
+/* A point has no origin: there may be a million of them, and it is their peer's. */
 static void
-compile_ring(struct unit *unit, struct blob_upstream *upstream, struct span span)
+compile_ring(struct unit *unit, struct blob_upstream *upstream)
 {
     struct vector points = {0};
     for (u32 i = 0; i < upstream->peer_count; i++) {
@@ -75,7 +76,7 @@ compile_ring(struct unit *unit, struct blob_upstream *upstream, struct span span
     upstream->point = points.count > 0 ? image_count(unit, SECTION_point) : 0;
     for (u32 i = 0; i < points.count; i++)
         if (i == 0 || point[i].hash != point[i - 1].hash)
-            image_add(unit, SECTION_point, &point[i], span);
+            image_add(unit, SECTION_point, &point[i], (struct span){0, 0});
     upstream->point_count = points.count > 0 ? image_count(unit, SECTION_point) - upstream->point : 0;
 }
 
@@ -87,7 +88,7 @@ compile_hash(struct unit *unit, const struct node *node, struct blob_upstream *u
     upstream->method = node->word_count > 2 ? METHOD_CONSISTENT : METHOD_HASH;
     upstream->key = expr_compile(unit, &node->word[1]);
     if (upstream->method == METHOD_CONSISTENT)
-        compile_ring(unit, upstream, node->word[0].span);
+        compile_ring(unit, upstream);
 }
 
 static void

@@ -314,6 +314,22 @@ check_text(const struct verifier *v)
            rule_refuse(v->error, "section text does not begin and end with a NUL");
 }
 
+/* Does every point of a group name one of its peers? */
+static bool
+check_points(const struct verifier *v)
+{
+    for (u64 i = 1; i < v->count[SECTION_upstream]; i++) {
+        const struct blob_upstream *upstream = RECORDS(v, upstream) + i;
+        const struct blob_point *point = RECORDS(v, point) + upstream->point;
+        bool good = true;
+        for (u32 j = 0; j < upstream->point_count; j++)
+            good &= point[j].peer - upstream->peer < upstream->peer_count;
+        if (!good)
+            return rule_refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
+    }
+    return true;
+}
+
 /* What no single field's rule can say. */
 static bool
 check_whole(const struct verifier *v)
@@ -322,13 +338,7 @@ check_whole(const struct verifier *v)
         return rule_refuse(v->error, "there must be exactly one record main");
     if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
         return rule_refuse(v->error, "there is no code for the regular expressions");
-    for (u64 i = 1; i < v->count[SECTION_upstream]; i++) {
-        const struct blob_upstream *upstream = RECORDS(v, upstream) + i;
-        for (u32 j = 0; j < upstream->point_count; j++)
-            if (RECORDS(v, point)[upstream->point + j].peer - upstream->peer >= upstream->peer_count)
-                return rule_refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
-    }
-    return check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v) && check_bare(v);
+    return check_points(v) && check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v) && check_bare(v);
 }
 
 bool

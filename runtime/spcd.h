@@ -235,6 +235,7 @@ struct surroundings {
     u32 worker_count;
     u32 socket_count;
     int *socket;
+    u32 *first_socket; /* of each listener */
     u32 log_count; /* of distinct files */
     int *log;
     const char **log_path;
@@ -381,7 +382,7 @@ struct generation {
     struct limit_zone **limit_zone; /* one for each of the blob's */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
-    u32 target_count, unresolved_count;
+    u32 target_count, target_room, unresolved_count;
     u32 buffer_size, tried_size; /* the largest that any session here needs, bytes */
     u32 shard_count;
     struct shard **shard;        /* one for each worker */

@@ -41,10 +41,7 @@ sockets_of(const struct surroundings *s, const struct blob_listener *listener)
 u32
 surroundings_socket(const struct surroundings *s, u32 listener, u32 worker)
 {
-    u32 place = 0;
-    for (u32 i = 1; i < listener; i++)
-        place += sockets_of(s, &s->mapping->blob.listener[i]);
-    return place + worker % sockets_of(s, &s->mapping->blob.listener[listener]);
+    return s->first_socket[listener] + worker % sockets_of(s, &s->mapping->blob.listener[listener]);
 }
 
 static u32
@@ -79,12 +76,16 @@ surroundings_new(struct mapping *mapping)
     const struct blob *blob = &mapping->blob;
     struct surroundings *s = calloc(1, sizeof *s);
     const char **paths = calloc(blob->log_count, sizeof *paths);
-    if (!s || !paths)
+    u32 *first_socket = calloc(blob->listener_count, sizeof *first_socket);
+    if (!s || !paths || !first_socket)
         die("no memory for the surroundings of a blob");
     s->mapping = mapping;
     s->worker_count = count_workers(&blob->main[1]);
-    for (u32 i = 1; i < blob->listener_count; i++)
+    s->first_socket = first_socket;
+    for (u32 i = 1; i < blob->listener_count; i++) {
+        first_socket[i] = s->socket_count;
         s->socket_count += sockets_of(s, &blob->listener[i]);
+    }
     s->socket = new_fds(s->socket_count);
     s->log_path = paths;
     for (u32 i = 1; i < blob->log_count; i++) {
@@ -223,21 +224,28 @@ open_socket(const struct surroundings *s, const struct blob_listener *listener, 
     return udp || listen(fd, (int)listener->backlog) == 0 || refuse(logger, "listen() to", name, errno);
 }
 
-/* The socket that old has for the same address and worker, -1 if none. */
-static int
-find_socket(const struct surroundings *old, const struct blob *blob, const struct blob_listener *listener, u32 worker)
+static bool
+is_same(const struct blob *one, const struct blob_listener *a, const struct blob *other, const struct blob_listener *b)
 {
-    const char *name = blob_string(blob, blob->address[listener->address].text);
-    u32 place = 0;
-    for (u32 i = 1; old && i < old->mapping->blob.listener_count; i++) {
-        const struct blob *other = &old->mapping->blob;
-        const struct blob_listener *candidate = &other->listener[i];
-        u32 count = sockets_of(old, candidate);
-        bool same = strcmp(blob_string(other, other->address[candidate->address].text), name) == 0 &&
-                    !((candidate->flags ^ listener->flags) & (LISTENER_IPV6ONLY | LISTENER_MULTIPATH | LISTENER_UDP));
-        if (same && worker < count)
-            return old->socket[place + worker];
-        place += count;
+    const u32 flags = LISTENER_IPV6ONLY | LISTENER_MULTIPATH | LISTENER_UDP;
+    const char *text = blob_string(one, one->address[a->address].text);
+    return ((a->flags ^ b->flags) & flags) == 0 &&
+           strcmp(text, blob_string(other, other->address[b->address].text)) == 0;
+}
+
+/* The socket that old has for the same address and worker, -1 if none. Listeners of two blobs stand mostly in the same
+ * order, so the search begins where the last one ended, at *at. */
+static int
+find_socket(const struct surroundings *old, const struct blob *blob, const struct blob_listener *listener, u32 worker,
+            u32 *at)
+{
+    u32 count = old ? old->mapping->blob.listener_count : 0;
+    for (u32 tried = 1; tried < count; tried++, ++*at) {
+        if (*at == 0 || *at >= count)
+            *at = 1;
+        const struct blob_listener *candidate = &old->mapping->blob.listener[*at];
+        if (is_same(blob, listener, &old->mapping->blob, candidate) && worker < sockets_of(old, candidate))
+            return old->socket[old->first_socket[*at] + worker];
     }
     return -1;
 }
@@ -246,11 +254,11 @@ static bool
 open_sockets(struct surroundings *s, const struct surroundings *old, bool test, const struct logger *logger)
 {
     const struct blob *blob = &s->mapping->blob;
-    u32 place = 0;
+    u32 place = 0, at = 1;
     for (u32 i = 1; i < blob->listener_count; i++) {
         const struct blob_listener *listener = &blob->listener[i];
         for (u32 worker = 0; worker < sockets_of(s, listener); worker++, place++) {
-            int kept = find_socket(old, blob, listener, worker);
+            int kept = find_socket(old, blob, listener, worker, &at);
             s->socket[place] = kept;
             if (kept >= 0) {
                 configure(kept, listener, false);
@@ -318,10 +326,10 @@ void
 surroundings_adopt(struct surroundings *s, const struct surroundings *old)
 {
     const struct blob *blob = &s->mapping->blob;
-    u32 place = 0;
+    u32 place = 0, at = 1;
     for (u32 i = 1; i < blob->listener_count; i++)
         for (u32 worker = 0; worker < sockets_of(s, &blob->listener[i]); worker++, place++) {
-            int kept = find_socket(old, blob, &blob->listener[i], worker);
+            int kept = find_socket(old, blob, &blob->listener[i], worker, &at);
             if (kept >= 0 && kept != s->socket[place]) {
                 close(s->socket[place]);
                 s->socket[place] = kept;
@@ -329,12 +337,16 @@ surroundings_adopt(struct surroundings *s, const struct surroundings *old)
         }
 }
 
+/* As above: the search begins where the last one ended. */
 static bool
-has_socket(const struct surroundings *s, int fd)
+has_socket(const struct surroundings *s, int fd, u32 *at)
 {
-    for (u32 i = 0; s && i < s->socket_count; i++)
-        if (s->socket[i] == fd)
+    for (u32 tried = 0; s && tried < s->socket_count; tried++, ++*at) {
+        if (*at >= s->socket_count)
+            *at = 0;
+        if (s->socket[*at] == fd)
             return true;
+    }
     return false;
 }
 
@@ -351,10 +363,10 @@ void
 surroundings_close_listeners(struct surroundings *s, const struct surroundings *kept)
 {
     const struct blob *blob = &s->mapping->blob;
-    u32 place = 0;
+    u32 place = 0, at = 0;
     for (u32 i = 1; i < blob->listener_count; i++)
         for (u32 worker = 0; worker < sockets_of(s, &blob->listener[i]); worker++, place++) {
-            bool shared = has_socket(kept, s->socket[place]);
+            bool shared = has_socket(kept, s->socket[place], &at);
             if (!shared && blob->listener[i].flags & LISTENER_UDP)
                 continue;
             if (!shared && s->socket[place] >= 0)
@@ -366,8 +378,9 @@ surroundings_close_listeners(struct surroundings *s, const struct surroundings *
 void
 surroundings_close_sockets(struct surroundings *s, const struct surroundings *kept)
 {
+    u32 at = 0;
     for (u32 i = 0; i < s->socket_count; i++) {
-        if (s->socket[i] >= 0 && !has_socket(kept, s->socket[i]))
+        if (s->socket[i] >= 0 && !has_socket(kept, s->socket[i], &at))
             close(s->socket[i]);
         s->socket[i] = -1;
     }
@@ -382,6 +395,7 @@ surroundings_close(struct surroundings *s, const struct surroundings *kept)
             close(s->log[i]);
     mapping_close(s->mapping);
     free(s->socket);
+    free(s->first_socket);
     free(s->log);
     free(s->log_path);
     free(s);
@@ -391,10 +405,12 @@ void
 surroundings_unlink(const struct surroundings *s, const struct surroundings *kept)
 {
     const struct blob *blob = &s->mapping->blob;
+    u32 at = 1;
     for (u32 i = 1; i < blob->listener_count; i++) {
         const struct blob_address *address = &blob->address[blob->listener[i].address];
         const char *path = blob_string(blob, address->path);
-        if (address->family == FAMILY_UNIX && path[0] != '@' && find_socket(kept, blob, &blob->listener[i], 0) < 0)
+        if (address->family == FAMILY_UNIX && path[0] != '@' &&
+            find_socket(kept, blob, &blob->listener[i], 0, &at) < 0)
             unlink(path);
     }
 }

@@ -11,17 +11,35 @@
 #include <string.h>
 #include <strings.h>
 
-/* Grows generation->target by one and gives its place. */
+/* Room for one more in generation->target, which has one for each peer from the beginning; names may need more. */
+static bool
+make_room(struct generation *g)
+{
+    if (g->target_count < g->target_room)
+        return true;
+    u32 room = g->target_room ? g->target_room * 2 : g->blob->peer_count;
+    struct target *grown = realloc(g->target, room * sizeof *grown);
+    if (!grown)
+        return false;
+    g->target = grown;
+    g->target_room = room;
+    return true;
+}
+
 static struct target *
 add_target(struct generation *g, const struct blob_peer *peer)
 {
-    struct target *grown = realloc(g->target, (g->target_count + 1) * sizeof *grown);
-    if (!grown)
+    if (!make_room(g))
         return NULL;
-    g->target = grown;
     struct target *target = &g->target[g->target_count++];
     *target = (struct target){.peer = peer};
     return target;
+}
+
+static void
+name_target(struct target *target, const char *text)
+{
+    memccpy(target->text, text, '\0', sizeof target->text - 1);
 }
 
 static bool
@@ -32,7 +50,7 @@ add_literal(struct generation *g, const struct blob_peer *peer)
     if (!target)
         return false;
     target->size = address_from_blob(g->blob, record, &target->address);
-    snprintf(target->text, sizeof target->text, "%s", blob_string(g->blob, record->text));
+    name_target(target, blob_string(g->blob, record->text));
     return true;
 }
 
@@ -43,7 +61,7 @@ add_unresolved(struct generation *g, const struct blob_peer *peer, const char *w
     if (!target)
         return false;
     const struct blob_origin *origin = blob_find_origin(g->blob, SECTION_peer, (u32)(peer - g->blob->peer));
-    snprintf(target->text, sizeof target->text, "%s", blob_string(g->blob, peer->name));
+    name_target(target, blob_string(g->blob, peer->name));
     log_write(&g->logger, LEVEL_ERROR, 0, 0, "host not found in upstream \"%s\" (%s) in %s:%u; it is down until it is",
               target->text, why, origin ? blob_string(g->blob, origin->file) : "?", origin ? origin->line : 0);
     g->unresolved_count++;
