@@ -36,6 +36,9 @@ TLS_LIBS = $(if $(BORINGSSL),-L$(BORINGSSL) -lcrypto -lstdc++,-L$(ANDROID) -Wl$(
 comma := ,
 $(BUILD)/compiler/tls.o: ALL_CFLAGS += $(TLS_CFLAGS)
 
+# The verifier's loops over millions of records become vectors.
+$(BUILD)/grammar/blob.o $(BUILD)/grammar/rule.o: ALL_CFLAGS += -O3
+
 SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c grammar/rule.c) \
              $(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o
 SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c grammar/rule.c)

@@ -181,15 +181,12 @@ static bool
 check_index(const struct verifier *v, const struct blob_index *index)
 {
     const struct blob_bucket *bucket = RECORDS(v, bucket) + index->bucket;
-    u32 last = 0;
+    u32 last = index->bucket_count - 1, bad = 0;
     if (index->bits == 0 || index->bucket_count != (1ull << index->bits) + 1)
         return false;
-    for (u32 i = 0; i < index->bucket_count; i++) {
-        if (bucket[i].first < last || bucket[i].first > index->key_count)
-            return false;
-        last = bucket[i].first;
-    }
-    return true;
+    for (u32 i = 0; i < last; i++)
+        bad |= bucket[i].first > bucket[i + 1].first;
+    return !bad && bucket[last].first <= index->key_count;
 }
 
 static bool
@@ -209,12 +206,12 @@ check_geo(const struct verifier *v)
         const struct blob_geo *geo = RECORDS(v, geo) + i;
         const struct blob_range4 *four = RECORDS(v, range4) + geo->range4;
         const struct blob_range6 *six = RECORDS(v, range6) + geo->range6;
-        bool good = true;
+        u32 bad = 0;
         for (u32 j = 1; j < geo->range4_count; j++)
-            good &= four[j - 1].low < four[j].low;
+            bad |= four[j - 1].low >= four[j].low;
         for (u32 j = 1; j < geo->range6_count; j++)
-            good &= memcmp(&six[j - 1].low, &six[j].low, sizeof six->low) < 0;
-        if (!good)
+            bad |= memcmp(&six[j - 1].low, &six[j].low, sizeof six->low) >= 0;
+        if (bad)
             return rule_refuse(v->error, "geo[%llu] has ranges that do not ascend", (unsigned long long)i);
     }
     return true;
@@ -255,14 +252,15 @@ below_of_map(const struct verifier *v, const struct blob_map *map)
     return below;
 }
 
-/* How far up the slots go that any value needs; so most slots need no closer look. */
-static u32
-below_of_values(const struct verifier *v)
+/* Is every value bare text? Then no table needs a closer look. */
+static bool
+are_bare(const struct verifier *v)
 {
-    u32 below = 0;
+    const struct blob_value *value = RECORDS(v, value);
+    u32 expr = 0;
     for (u64 i = 1; i < v->count[SECTION_value]; i++)
-        below = larger(below, below_of(v, (u32)i));
-    return below;
+        expr |= value[i].expr;
+    return expr == 0;
 }
 
 static u32
@@ -276,32 +274,21 @@ below_of_slot(const struct verifier *v, const struct blob_slot *slot)
     return below;
 }
 
-/* Is every slot computed only from those before it? */
+/* Is every slot computed only from those before it? The values of geo and split_clients are bare text. */
 static bool
 check_slots(const struct verifier *v)
 {
-    u32 most = below_of_values(v);
+    bool bare = are_bare(v);
     for (u64 i = 1; i < v->count[SECTION_slot]; i++) {
         const struct blob_slot *slot = RECORDS(v, slot) + i;
-        if (RECORDS(v, expr)[slot->source].below > i || (most > i && below_of_slot(v, slot) > i))
+        if (RECORDS(v, expr)[slot->source].below > i || (!bare && below_of_slot(v, slot) > i))
             return rule_refuse(v->error, "slot[%llu] depends on one that is not before it", (unsigned long long)i);
     }
-    return true;
-}
-
-/* The values of geo and split_clients are bare text; a table that has nothing else needs no closer look. */
-static bool
-check_bare(const struct verifier *v)
-{
-    const struct blob_value *value = RECORDS(v, value);
-    bool bare = true;
-    for (u64 i = 1; i < v->count[SECTION_value]; i++)
-        bare &= value[i].expr == 0;
     for (u64 i = 1; i < v->count[SECTION_range4] && !bare; i++)
-        if (value[RECORDS(v, range4)[i].value].expr != 0)
+        if (RECORDS(v, value)[RECORDS(v, range4)[i].value].expr != 0)
             return rule_refuse(v->error, "range4[%llu] has a value that is no bare text", (unsigned long long)i);
     for (u64 i = 1; i < v->count[SECTION_range6] && !bare; i++)
-        if (value[RECORDS(v, range6)[i].value].expr != 0)
+        if (RECORDS(v, value)[RECORDS(v, range6)[i].value].expr != 0)
             return rule_refuse(v->error, "range6[%llu] has a value that is no bare text", (unsigned long long)i);
     return true;
 }
@@ -321,10 +308,10 @@ check_points(const struct verifier *v)
     for (u64 i = 1; i < v->count[SECTION_upstream]; i++) {
         const struct blob_upstream *upstream = RECORDS(v, upstream) + i;
         const struct blob_point *point = RECORDS(v, point) + upstream->point;
-        bool good = true;
+        u32 bad = 0;
         for (u32 j = 0; j < upstream->point_count; j++)
-            good &= point[j].peer - upstream->peer < upstream->peer_count;
-        if (!good)
+            bad |= point[j].peer - upstream->peer >= upstream->peer_count;
+        if (bad)
             return rule_refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
     }
     return true;
@@ -338,7 +325,7 @@ check_whole(const struct verifier *v)
         return rule_refuse(v->error, "there must be exactly one record main");
     if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
         return rule_refuse(v->error, "there is no code for the regular expressions");
-    return check_points(v) && check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v) && check_bare(v);
+    return check_points(v) && check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
 }
 
 bool
