@@ -184,12 +184,35 @@ ready(int fd, u32 events)
         end(fd);
 }
 
+/* Consecutive ports give consecutive descriptors: the first one, and how many, are all there is to know. */
+static int
+open_listeners(u16 port, int count)
+{
+    int first = listen_on(port, &port);
+    for (int i = 1; i < count; i++) {
+        u16 next = (u16)(port + i);
+        if (listen_on(next, &next) != first + i)
+            die("floor: descriptors in between");
+    }
+    return first;
+}
+
+static void
+accept_all(int listener)
+{
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        int client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client < 0)
+            return;
+        begin(client);
+    }
+}
+
 int
 floor_main(int argc, char **argv)
 {
-    (void)argc;
-    u16 port = (u16)number(argv[1], 65535);
-    int listener = listen_on(port, &port);
+    int listeners = argc > 3 ? (int)number(argv[3], 65535) : 1;
+    int listener = open_listeners((u16)number(argv[1], 65535), listeners);
     struct epoll_event events[EVENT_COUNT];
 
     for (int i = 0; i < MODE_COUNT; i++)
@@ -204,7 +227,8 @@ floor_main(int argc, char **argv)
     halves = calloc(descriptor_limit(), sizeof *halves);
     if (halves == NULL || epoll_fd < 0)
         die("floor");
-    watch(epoll_fd, listener, EPOLLIN);
+    for (int i = 0; i < listeners; i++)
+        watch(epoll_fd, listener + i, EPOLLIN);
     close_on_input_end(epoll_fd);
     for (;;) {
         int count = epoll_wait(epoll_fd, events, EVENT_COUNT, -1);
@@ -212,14 +236,10 @@ floor_main(int argc, char **argv)
             int fd = events[i].data.fd;
             if (fd == STDIN_FILENO)
                 return 0;
-            if (fd != listener)
+            if (fd >= listener && fd < listener + listeners)
+                accept_all(fd);
+            else
                 ready(fd, events[i].events);
-            for (int j = 0, client; fd == listener && j < ACCEPT_BATCH; j++) {
-                client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-                if (client < 0)
-                    break;
-                begin(client);
-            }
         }
     }
 }

@@ -24,12 +24,13 @@ static const struct {
     const char *usage;
 } COMMANDS[] = {
     { "origin", origin_main, 1, "echo|close|bulk|hold        serve until standard input ends; prints the port" },
-    { "floor",  floor_main,  3, "copy|splice|gulp PORT ORIGIN    the barest proxy, until standard input ends" },
+    { "floor",  floor_main,  3, "copy|splice|gulp PORT ORIGIN [PORTS]    the barest proxy, until standard input ends" },
     { "short",  short_main,  5, "PORT COUNT AT_ONCE SECONDS client|server [EVERY_MS]     who closes first" },
     { "ping",   ping_main,   4, "PORT COUNT AT_ONCE SECONDS [EVERY_MS]    64 bytes there and back" },
     { "bulk",   bulk_main,   4, "PORT AT_ONCE UP_BYTES DOWN_BYTES            bytes on each connection" },
     { "hold",   hold_main,   2, "PORT COUNT                  one ping each, then idle until standard input ends" },
     { "start",  start_main,  4, "PORT CPU SECONDS PROGRAM [ARGUMENT]...      time to the first connection" },
+    { "greeted", greeted_main, 4, "the same, of a server that speaks by itself" },
 };
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
 

@@ -44,5 +44,6 @@ int ping_main(int argc, char **argv);
 int bulk_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
 int start_main(int argc, char **argv);
+int greeted_main(int argc, char **argv);
 
 #endif

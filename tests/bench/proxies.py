@@ -97,7 +97,7 @@ class Floor(Proxy):
     floor = True
 
     def write(self, where, origin, ports, connections=4096):
-        self.ports = [str(ports[0]), str(origin)]
+        self.ports = [str(ports[0]), str(origin), str(len(ports))]
 
     def prepare(self, where):
         pass
@@ -118,7 +118,7 @@ def proxies(build):
 
 
 def runs_in(proxy, case):
-    """Splicing is HAProxy's answer to bulk only; the floor has one server, no memory and no reload to speak of."""
+    """Splicing is HAProxy's answer to bulk only; the floor has no memory and no reload to speak of."""
     if proxy.name == "haproxy-splice":
         return case.kind == "bulk"
-    return not proxy.floor or case.kind in ("short", "ping", "bulk") or case.options.get("servers") == 1
+    return not proxy.floor or case.kind in ("short", "ping", "bulk", "start")
