@@ -156,6 +156,8 @@ void judge_limit_zone(struct unit *unit, struct node *node);
 void judge_keyval(struct unit *unit, struct node *node);
 void judge_keyval_zone(struct unit *unit, struct node *node);
 
+void judge_preamble(struct unit *unit, struct node *node);
+
 void judge_format(struct unit *unit, struct node *node);
 void judge_access_log(struct unit *unit, struct node *node);
 void judge_error_log(struct unit *unit, struct node *node);

@@ -1,5 +1,6 @@
 /*
- * What is done with a session, as far as one statement tells: set, pass, rates, the address to connect from.
+ * What is done with a session, as far as one statement tells: set, pass, rates, the PROXY header, the address to
+ * connect from.
  */
 #include "judge.h"
 
@@ -40,6 +41,14 @@ judge_rate(struct unit *unit, struct node *node)
     u64 rate;
     if (!expr_is_dynamic(word))
         argument_value(unit, &take, node->row->name, word->text, word->span, 0, RATE_MAX, &rate);
+}
+
+/* Text says nothing of its own length, so it cannot stand before every datagram. */
+void
+judge_preamble(struct unit *unit, struct node *node)
+{
+    if (node->word_count > 2 && strcmp(node->word[1].text, "v2") != 0)
+        diag(unit, every_version, node->word[2].span);
 }
 
 void

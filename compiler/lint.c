@@ -44,6 +44,7 @@ static const struct {
     {"SP513", .server = lint_tls_key_log},
     {"SP514", .server = lint_tls_port},
     {"SP601", .verdict = true, .server = lint_udp_clear},
+    {"SP603", .server = lint_udp_every},
     {"SP604", .server = lint_udp_sessions},
     {"SP605", .server = lint_udp_preamble},
     {"SP607", .whole = lint_udp_dns},

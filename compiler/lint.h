@@ -138,6 +138,7 @@ void lint_tls_port(struct lint *lint);
 void lint_udp_clear(struct lint *lint);
 void lint_udp_sessions(struct lint *lint);
 void lint_udp_preamble(struct lint *lint);
+void lint_udp_every(struct lint *lint);
 void lint_udp_amplifier(struct lint *lint);
 void lint_udp_dns(struct lint *lint);
 

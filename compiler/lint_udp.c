@@ -94,6 +94,17 @@ lint_udp_preamble(struct lint *lint)
     }
 }
 
+/* SP603: a connection has one beginning. */
+void
+lint_udp_every(struct lint *lint)
+{
+    const struct node *tell = lint_node(lint, DIRECTIVE_proxy_protocol);
+    if (lint->server.udp || lint->server.pass == NULL || tell == NULL || tell->word_count < 3 ||
+        !lint_first(lint, tell, DIAG_dead_on_tcp))
+        return;
+    diag(lint->unit, dead_on_tcp, tell->word[2].span, "every", "no listen of this server is of UDP");
+}
+
 /* SP608 */
 void
 lint_udp_amplifier(struct lint *lint)

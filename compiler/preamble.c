@@ -84,6 +84,8 @@ preamble_compile(struct unit *unit, const struct scope *scope, struct blob_proxy
     if (version == PROTOCOL_OFF)
         return;
     proxy->flags |= version == PROTOCOL_V2 ? PROXY_PROTOCOL | PROXY_PROTOCOL_V2 : PROXY_PROTOCOL;
+    if (protocol->word_count > 2)
+        proxy->flags |= PROXY_PROTOCOL_EVERY;
     if (node != NULL && version != PROTOCOL_V2) {
         diag(unit, tlv_version, node->word[0].span);
         diag_note(unit, protocol->word[1].span, "the text form is asked for here");

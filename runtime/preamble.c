@@ -15,6 +15,8 @@ enum {
     V2_UNSPEC = 0x00,
     V2_TCP4 = 0x11,
     V2_TCP6 = 0x21,
+    V2_UDP4 = 0x12,
+    V2_UDP6 = 0x22,
     V2_UNIX_STREAM = 0x31,
     V2_UNIX_SIZE = 216, /* two paths of 108 bytes */
     TLV_CRC32C = 0x03,
@@ -69,21 +71,21 @@ write_v1(struct header *header, const union client_address *client, const union 
 /* ---- version 2 ---- */
 
 static void
-put_addresses(struct header *header, const union client_address *client, const union client_address *local)
+put_addresses(struct header *header, bool udp, const union client_address *client, const union client_address *local)
 {
     static const u8 zero[V2_UNIX_SIZE];
     if (client->any.sa_family != local->any.sa_family) {
         put_u8(header, V2_UNSPEC);
         put_u16(header, 0);
     } else if (client->any.sa_family == AF_INET) {
-        put_u8(header, V2_TCP4);
+        put_u8(header, udp ? V2_UDP4 : V2_TCP4);
         put_u16(header, 0);
         put(header, &client->ipv4.sin_addr, sizeof client->ipv4.sin_addr);
         put(header, &local->ipv4.sin_addr, sizeof local->ipv4.sin_addr);
         put(header, &client->ipv4.sin_port, sizeof client->ipv4.sin_port);
         put(header, &local->ipv4.sin_port, sizeof local->ipv4.sin_port);
     } else if (client->any.sa_family == AF_INET6) {
-        put_u8(header, V2_TCP6);
+        put_u8(header, udp ? V2_UDP6 : V2_TCP6);
         put_u16(header, 0);
         put(header, &client->ipv6.sin6_addr, sizeof client->ipv6.sin6_addr);
         put(header, &local->ipv6.sin6_addr, sizeof local->ipv6.sin6_addr);
@@ -131,7 +133,7 @@ write_v2(struct header *header, struct session *s, const struct blob_proxy *prox
     const size_t length_at = sizeof v2_signature + 2, body_at = length_at + 2;
     put(header, v2_signature, sizeof v2_signature);
     put_u8(header, V2_PROXY);
-    put_addresses(header, client, local);
+    put_addresses(header, session_is_udp(s), client, local);
     for (u32 i = 0; i < proxy->tlv_count; i++)
         put_tlv(header, s, &s->shard->blob->tlv[proxy->tlv + i]);
     size_t crc_at = header->at + 3;

@@ -116,6 +116,7 @@ void pipe_give(struct pipe_pool *pool, struct pipe *pipe);
 
 enum {
     DATAGRAM_MOST = 65535,  /* bytes, of one or of several that came in one piece */
+    DATAGRAM_LARGEST = 65507, /* bytes, of one over IPv4 */
     DATAGRAM_SEGMENTS = 64, /* how many the system takes in one piece */
     DATAGRAM_BATCH = 32,    /* pieces that are received at once */
 };
@@ -755,6 +756,20 @@ void spares_close(struct spares *spares);
 int spares_take(struct spares *spares, u32 target);
 /* Keep such a socket, whose watcher was stopped in this turn of the loop. False: there is no room. */
 bool spares_give(struct spares *spares, u32 target, int fd);
+
+/* ---- clients.c: whose session a datagram is of ---- */
+
+struct clients;
+
+/* A table for about so many sessions; NULL: there is no memory. */
+struct clients *clients_open(u32 sessions);
+void clients_close(struct clients *clients);
+
+/* The session of the client that sent it to the listener's socket; NULL: it has none. */
+struct session *clients_find(const struct clients *clients, int fd, const struct datagram *datagram);
+/* From now on the client's datagrams are the session's; or begin another session. */
+void clients_enter(struct clients *clients, struct session *session);
+void clients_forget(struct clients *clients, struct session *session);
 
 /* ---- udp.c: sessions of datagrams ---- */
 

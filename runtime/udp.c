@@ -1,6 +1,6 @@
 /*
- * UDP sessions. A client, and the address of ours that it sends to, is one session, whichever generation it began in:
- * the worker finds it by a table. Datagrams go on at once, on a connected socket of the session's own; nothing waits.
+ * UDP sessions. A client, and the address of ours that it sends to, is one session (clients.c finds it), whichever
+ * generation it began in. Datagrams go on at once, on a connected socket of the session's own; nothing waits.
  *
  *      listening socket ──client's datagrams──► session ──► connected socket ──► upstream
  *                       ◄──────answers──────────        ◄──
@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     RECEIVE_ROUNDS = 4,   /* batches of one socket before the others have their turn */
@@ -19,73 +18,11 @@ enum {
 
 struct udp {
     struct datagrams *datagrams;
-    struct session **bucket;
-    u32 mask;                       /* the number of buckets is a power of two */
-    u64 seed;                       /* so that nobody can choose clients that share a bucket */
+    struct clients *clients;
     const struct datagram *pending; /* the first of a session whose upstream is being chosen */
     double lost_said;
+    u8 whole[DATAGRAM_LARGEST];     /* a PROXY header and the datagram behind it */
 };
-
-/* ---- the table of sessions ---- */
-
-static u64
-mix(u64 hash, const void *data, size_t size)
-{
-    for (size_t at = 0; at < size; at += sizeof(u32)) {
-        u32 word;
-        memcpy(&word, (const u8 *)data + at, sizeof word);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio */
-        hash ^= hash >> 29;
-    }
-    return hash;
-}
-
-static u32
-hash_of(const struct udp *udp, int fd, const union client_address *from, const struct local_ip *to)
-{
-    u64 hash = mix(udp->seed ^ (u32)fd, from, sizeof *from);
-    return (u32)(mix(hash, to, sizeof *to) >> 32);
-}
-
-static struct session **
-bucket_of(const struct udp *udp, u32 hash)
-{
-    return &udp->bucket[hash & udp->mask];
-}
-
-static struct session *
-find(const struct udp *udp, int fd, const struct datagram *piece)
-{
-    u32 hash = hash_of(udp, fd, &piece->from, &piece->to);
-    struct session *s = *bucket_of(udp, hash);
-    while (s && !(s->client.udp.hash == hash && s->client.udp.fd == fd &&
-                  memcmp(&s->address, &piece->from, sizeof s->address) == 0 &&
-                  memcmp(&s->client.udp.local, &piece->to, sizeof piece->to) == 0))
-        s = s->client.udp.next;
-    return s;
-}
-
-static void
-enter(struct udp *udp, struct session *s)
-{
-    struct session **bucket = bucket_of(udp, s->client.udp.hash);
-    s->client.udp.next = *bucket;
-    s->client.udp.known = true;
-    *bucket = s;
-}
-
-/* From now on the client's datagrams begin another session. */
-static void
-forget(struct udp *udp, struct session *s)
-{
-    struct session **link = bucket_of(udp, s->client.udp.hash);
-    if (!s->client.udp.known)
-        return;
-    while (*link != s)
-        link = &(*link)->client.udp.next;
-    *link = s->client.udp.next;
-    s->client.udp.known = false;
-}
 
 /* ---- ends ---- */
 
@@ -122,7 +59,7 @@ goes_on(struct session *s)
     if (proxy->requests && s->client.udp.requests < proxy->requests)
         return true;
     if (proxy->requests)
-        forget(udp_of(s), s);
+        clients_forget(udp_of(s)->clients, s);
     if (!(proxy->flags & PROXY_RESPONSES) || !is_answered(s, proxy))
         return true;
     say_end(s, "done");
@@ -183,7 +120,7 @@ void
 udp_close(struct session *s, enum close reason)
 {
     struct udp *udp = udp_of(s);
-    forget(udp, s);
+    clients_forget(udp->clients, s);
     if (s->upstream.io.fd < 0)
         return;
     datagrams_flush(udp->datagrams, s->upstream.io.fd);
@@ -222,17 +159,29 @@ queue_upstream(struct session *s, const u8 *data, u32 size, u32 segment)
         say_lost(s);
 }
 
-/* The first datagram of a session carries the PROXY header. */
+/* Each datagram with the PROXY header in front. False: they are too large together. */
 static bool
-queue_first(struct session *s, const u8 *data, u32 size)
+queue_introduced(struct session *s, const u8 *data, u32 size, u32 segment)
 {
-    struct shard *shard = s->shard;
-    size_t room = shard->generation->buffer_size, at = preamble_write(s, shard->scratch, room);
-    if (at == 0 || at + size > room || at + size > DATAGRAM_MOST)
+    u8 *whole = udp_of(s)->whole;
+    u32 at = (u32)preamble_write(s, whole, DATAGRAM_LARGEST), done = 0;
+    if (at == 0 || at + segment > DATAGRAM_LARGEST)
         return false;
-    memcpy(shard->scratch + at, data, size);
-    queue_upstream(s, shard->scratch, (u32)at + size, (u32)at + size);
+    do {
+        u32 part = size - done < segment ? size - done : segment;
+        if (part > 0)
+            memcpy(whole + at, data + done, part);
+        queue_upstream(s, whole, at + part, at + part);
+        done += part;
+    } while (done < size);
     return true;
+}
+
+/* Does the PROXY header go with the next datagrams? */
+static bool
+is_introduced(const struct session *s, const struct blob_proxy *proxy)
+{
+    return proxy->flags & PROXY_PROTOCOL && (s->upstream.sent == 0 || proxy->flags & PROXY_PROTOCOL_EVERY);
 }
 
 /* Pass on datagrams of the client's. The session may end. */
@@ -240,7 +189,6 @@ static void
 forward(struct session *s, const u8 *data, u32 size, u32 segment)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    bool first = s->upstream.sent == 0 && proxy->flags & PROXY_PROTOCOL;
     if (rate_allowance(s, &s->client) == 0) { /* it has nowhere to wait */
         s->shard->worker->counter[COUNTER_datagrams_limited] += count_of(size, segment);
         return;
@@ -249,10 +197,10 @@ forward(struct session *s, const u8 *data, u32 size, u32 segment)
     s->client.active = ev_now(s->shard->worker->loop);
     s->client.received += size;
     s->client.udp.requests += count_of(size, segment);
-    if (!first) {
+    if (!is_introduced(s, proxy)) {
         queue_upstream(s, data, size, segment);
-    } else if (!queue_first(s, data, size)) {
-        session_log(s, LEVEL_ERROR, 0, "the PROXY protocol header and a datagram of %u bytes are too large", size);
+    } else if (!queue_introduced(s, data, size, segment)) {
+        session_log(s, LEVEL_ERROR, 0, "the PROXY protocol header and a datagram of %u bytes are too large", segment);
         session_end(s, CLOSE_internal);
         return;
     }
@@ -384,8 +332,7 @@ begin(struct acceptor *acceptor, const struct datagram *first)
     if (!s)
         return;
     s->client.udp = (struct udp_client){.fd = acceptor->io.fd, .local = first->to};
-    s->client.udp.hash = hash_of(udp, acceptor->io.fd, &first->from, &first->to);
-    enter(udp, s);
+    clients_enter(udp->clients, s);
     s->client.received = first->size;
     udp->pending = first;
     session_run(s);
@@ -404,9 +351,10 @@ share_of(const struct session *s, const struct datagram *piece, u32 at)
 static void
 take(struct acceptor *acceptor, const struct datagram *piece)
 {
+    const struct clients *clients = acceptor->shard->worker->udp->clients;
     u32 at = 0;
     do {
-        struct session *s = find(acceptor->shard->worker->udp, acceptor->io.fd, piece);
+        struct session *s = clients_find(clients, acceptor->io.fd, piece);
         u32 size = share_of(s, piece, at);
         struct datagram part = *piece;
         part.data += at;
@@ -472,11 +420,9 @@ udp_open(struct ev_loop *loop, u32 sessions)
     struct udp *udp = calloc(1, sizeof *udp);
     if (!udp)
         return NULL;
-    while (udp->mask < sessions)
-        udp->mask = udp->mask * 2 + 1;
-    udp->bucket = calloc((size_t)udp->mask + 1, sizeof(struct session *));
+    udp->clients = clients_open(sessions);
     udp->datagrams = datagrams_open(loop);
-    if (udp->bucket && udp->datagrams && getrandom(&udp->seed, sizeof udp->seed, 0) == sizeof udp->seed)
+    if (udp->clients && udp->datagrams)
         return udp;
     udp_free(udp);
     return NULL;
@@ -493,6 +439,6 @@ udp_free(struct udp *udp)
 {
     if (udp->datagrams)
         datagrams_close(udp->datagrams);
-    free(udp->bucket);
+    clients_close(udp->clients);
     free(udp);
 }

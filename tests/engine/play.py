@@ -13,9 +13,14 @@ from server import Server
 from talk import Failure, Skip, seconds_of, size_of, text_of
 from wire import BLOCK, PATIENCE, Address, Datagrams, Origin, Ports, UdpOrigin, Wire, pattern
 
-PLACE = re.compile(r"@([a-z]\w*(?:\.\d+)?)(\.port)?")
+PLACE = re.compile(r"@([a-z]\w*(?:\.\d+)?)(\.port(?:bytes)?)?")
 WATCHDOG = 60
 SIP = 16 * 1024  # what a slow reader reads at a time
+
+
+def port_text(number, place):
+    """What stands for @NAME.port, or for the two bytes of @NAME.portbytes."""
+    return f"\\x{number >> 8:02x}\\x{number & 255:02x}" if place == ".portbytes" else str(number)
 
 
 class Play:
@@ -73,10 +78,11 @@ class Play:
             return self.folder
         address = self.addresses.get(name)
         if port and name in self.wire.connections:
-            return str(self.wire.connections[name].sock.getsockname()[1])
+            number = self.wire.connections[name].sock.getsockname()[1]
+            return port_text(number, port)
         if not address:
             raise Failure(f"{found[0]} is not declared")
-        return str(address.port) if port or address.host == "0.0.0.0" else address.text
+        return port_text(address.port, port) if port or address.host == "0.0.0.0" else address.text
 
     def config(self, name=None):
         whole = self.scenario.block("config", name, self.kind)
@@ -221,8 +227,10 @@ class Play:
 
     def sends(self, name, rest):
         one, data = self.connection(name), text_of(rest[0])
-        if rest[1:] == ["from", "elsewhere"]:
+        if rest[1:2] == ["from"]:
             with socket.socket(one.sock.family, socket.SOCK_DGRAM) as stranger:
+                if rest[2] != "elsewhere":
+                    stranger.bind((rest[2], one.sock.getsockname()[1]))
                 stranger.sendto(data, one.peer)
             return
         by = size_of(rest[2]) if rest[1:2] == ["by"] else 0

@@ -39,7 +39,7 @@ Settings
     mask REGEX                                          what matches in a log line is shown as ~
 
 Addresses: @NAME is the address, @NAME.port its port, @dir the scenario's own folder, in configurations and in texts;
-@C.port is the port that the client C connected from, in texts
+@C.port is the port that the client C connected from, in texts; @C.portbytes and @NAME.portbytes are its two bytes
     listen NAME [udp] [ipv6|unix|any|ports N]           any: the port alone, all addresses; ports N: a range, NAME.0 ...
     origin NAME [udp] [ipv6|unix|any] [off|full] [says TEXT]
                                                         udp: each send is a datagram, each receive takes one whole;
@@ -64,7 +64,8 @@ Steps: clients, origins
 Steps: connections (a client's C or an origin's S)
     X sends TEXT|SIZE [by SIZE]                         SIZE: made-up bytes that go on where the last ones ended;
                                                         by: in pieces, each in its own segment. Does not wait.
-    S sends TEXT from elsewhere                         a datagram to S's other end, from a socket that it has not met
+    S sends TEXT from elsewhere|IP                      a datagram to S's other end, from a port that it has not met; or
+                                                        from another address and the same port
     X has sent everything | X is held back              its bytes are all out | for 300 ms none could be sent
     X receives TEXT|SIZE [slowly]                       exactly these; SIZE: the other side's made-up bytes
     X receives end | reset | nothing for TIME
