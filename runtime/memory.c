@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 enum { CLASS_FIRST = 6, CLASS_COUNT = 40, HEADER = 16 }; /* from 64 bytes on */
+enum { CLASS_LARGE = 16, PAGE = 4096 };                   /* 64 KB */
 
 static struct {
     pthread_mutex_t mutex;
@@ -61,11 +62,21 @@ take(size_t size)
     return piece + HEADER;
 }
 
+/* What a large array leaves behind when it has grown goes back to the system, but for the page that it begins in. */
+static void
+empty(u8 *piece, size_t size)
+{
+    u8 *first = (u8 *)(((uintptr_t)piece + PAGE) & ~(uintptr_t)(PAGE - 1)), *end = piece + size;
+    madvise(first, (size_t)(end - first) & ~(size_t)(PAGE - 1), MADV_DONTNEED);
+}
+
 static void
 give(void *memory)
 {
     u8 *piece = (u8 *)memory - HEADER;
     u64 class = *(u64 *)(void *)piece;
+    if (class >= CLASS_LARGE)
+        empty(piece, (size_t)1 << class);
     pthread_mutex_lock(&region.mutex);
     *(void **)memory = region.free[class];
     region.free[class] = piece;

@@ -506,11 +506,11 @@ struct side {
     struct pipe *pipe; /* or what is in this pipe; never both */
     u32 at, end;
     u32 streak;        /* bytes that came without a trickle between: many of them are bulk, and spliced */
-    struct throttle *throttle; /* of what is read from it; NULL: no limit */
-    double active;     /* when something was last read from it */
     bool eof;
     bool shut;         /* we have sent our FIN */
-    bool nodelay_due; /* TCP_NODELAY is wanted and not set yet */
+    bool nodelay_due;  /* TCP_NODELAY is wanted and not set yet */
+    struct throttle *throttle; /* of what is read from it; NULL: no limit */
+    double active;     /* when something was last read from it */
 };
 
 enum phase { PHASE_PREAMBLE, PHASE_PREREAD, PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
