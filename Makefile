@@ -32,9 +32,9 @@ endif
 # Debian's BoringSSL, unless one that was built elsewhere is named: BORINGSSL=DIR with include/ and its libraries.
 ANDROID := /usr/lib/$(shell gcc -print-multiarch)/android
 TLS_CFLAGS = $(if $(BORINGSSL),-I$(BORINGSSL)/include,-I/usr/include/android)
-TLS_LIBS = $(if $(BORINGSSL),-L$(BORINGSSL) -lcrypto -lstdc++,-L$(ANDROID) -Wl$(comma)-rpath$(comma)$(ANDROID) -lcrypto)
+TLS_LIBS = $(if $(BORINGSSL),-L$(BORINGSSL) -lssl -lcrypto -lstdc++,-L$(ANDROID) -Wl$(comma)-rpath$(comma)$(ANDROID) -lssl -lcrypto)
 comma := ,
-$(BUILD)/compiler/tls.o: ALL_CFLAGS += $(TLS_CFLAGS)
+$(BUILD)/compiler/tls.o $(BUILD)/compiler/tls_choice.o $(BUILD)/runtime/tls/%.o: ALL_CFLAGS += $(TLS_CFLAGS)
 
 # The verifier's loops over millions of records become vectors.
 $(BUILD)/grammar/blob.o $(BUILD)/grammar/rule.o: ALL_CFLAGS += -O3
@@ -42,15 +42,22 @@ $(BUILD)/grammar/blob.o $(BUILD)/grammar/rule.o: ALL_CFLAGS += -O3
 SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c grammar/rule.c) \
              $(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o
 SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c grammar/rule.c)
+TLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tls/*.c))
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
-all: $(BUILD)/spcc $(BUILD)/spcd
+all: $(BUILD)/spcc $(BUILD)/spcd $(BUILD)/spcd_tls.so
 
 $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
 
 $(BUILD)/spcd: $(SPCD_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib/spcd' \
+	    -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
+
+# The module for TLS, which spcd loads where a blob speaks TLS: from beside itself, or from ../lib/spcd.
+$(TLS_OBJS): ALL_CFLAGS += -fPIC -fvisibility=hidden
+$(BUILD)/spcd_tls.so: $(TLS_OBJS)
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -shared -o $@ $^ $(TLS_LIBS)
 
 $(filter $(BUILD)/compiler/%,$(SPCC_OBJS)): | $(BUILD)/grammar/parser.h
 $(BUILD)/%.o: %.c Makefile
@@ -175,6 +182,7 @@ else
 install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/spcc
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/spcd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/spcd $(BUILD)/spcd_tls.so
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/spcc.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/spc.conf.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/spcd.8
@@ -187,4 +195,4 @@ clean:
 	rm -rf build build-san build-fuzz
 
 .PHONY: all units differential fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
--include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(UNITS:=.d)
+-include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(TLS_OBJS:.o=.d) $(UNITS:=.d)

@@ -44,5 +44,6 @@ proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass)
         record.flags |= PROXY_RESPONSES;
     outgoing_compile(unit, scope, &record);
     preamble_compile(unit, scope, &record);
+    record.ssl = proxy_ssl_compile(unit, scope, pass);
     return !good ? 0 : image_add(unit, SECTION_proxy, &record, pass->word[0].span);
 }

@@ -562,6 +562,28 @@ void preamble_compile(struct unit *unit, const struct scope *scope, struct blob_
 /* proxy.c: what a server does with a session. 0: nothing, and it was reported. */
 u32 proxy_compile(struct unit *unit, const struct scope *scope, struct node *pass);
 
+/* proxy_ssl.c: TLS with upstream servers. 0: in clear, or it was reported. */
+u32 proxy_ssl_compile(struct unit *unit, const struct scope *scope, const struct node *pass);
+
+/* What may be negotiated; lists are in BoringSSL's words, "" for its own choice. */
+struct tls_choices {
+    u32 versions, level; /* enum tls_version; OpenSSL's security level */
+    const char *ciphers, *curves, *signatures;
+    bool no_ticket;
+};
+
+/* cipher.c: a list of OpenSSL's. */
+void cipher_read(struct unit *unit, const struct word *word, struct tls_choices *choices);
+
+/* conf_command.c: a command for OpenSSL. */
+struct conf_command {
+    const char *name;
+    u32 use;
+    const char *says;
+};
+extern const struct conf_command conf_commands[], conf_options[]; /* up to one without a name */
+void conf_command_read(struct unit *unit, const struct node *node, struct tls_choices *choices);
+
 /* balance.c: the method of a group whose peers are records already, and its points. */
 void balance_compile(struct unit *unit, const struct node *block, struct blob_upstream *upstream);
 
@@ -708,6 +730,12 @@ bool tls_covers(const struct tls_certificates *certificates, const char *host);
 enum tls_key { TLS_KEY_FITS, TLS_KEY_OTHER, TLS_KEY_MALFORMED, TLS_KEY_LOCKED };
 /* Is the key in a file that of the first one? passphrases: one a line, tried in order; NULL: none. */
 enum tls_key tls_key(const struct tls_certificates *certificates, const char *path, const char *passphrases);
+
+/* ---- tls_choice.c: what BoringSSL says of lists: does it take them? ---- */
+
+bool tls_ciphers_work(const char *list);
+bool tls_curves_work(const char *list);
+bool tls_signatures_work(const char *list);
 
 /* ---- inputs.c ---- */
 

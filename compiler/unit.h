@@ -74,6 +74,7 @@ struct unit {
     u32 default_log;      /* errors to standard error */
     struct map values;    /* map.c: text of values -> their records */
     struct vector codes;  /* regex.c: of pcre2_code * */
+    struct map tls;       /* proxy_ssl.c: content of tls records -> their indexes */
     struct map upstreams; /* made for a proxy_pass: lower-case text -> index */
     struct map declared;  /* lower-case name -> 1 + index in declarations */
     struct vector declarations;

@@ -72,6 +72,7 @@ channel_send_all(int channel, const struct surroundings *s)
     return channel_send(channel, MESSAGE_BLOB, &s->mapping->fd, 1) &&
            send_many(channel, MESSAGE_SOCKETS, s->socket, s->socket_count) &&
            send_many(channel, MESSAGE_LOGS, s->log, s->log_count) &&
+           send_many(channel, MESSAGE_FILES, s->file + 1, s->mapping->blob.file_count - 1) &&
            channel_send(channel, MESSAGE_RELOAD, NULL, 0);
 }
 

@@ -33,8 +33,8 @@ static struct {
     ev_timer drain, resolve;
     ev_signal signal[5];
     struct incoming {
-        int blob, *socket, *log;
-        u32 socket_count, log_count;
+        int blob, *socket, *log, *file;
+        u32 socket_count, log_count, file_count;
     } incoming;
 } control;
 
@@ -182,6 +182,8 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
     memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
     for (u32 i = 0; i < s->log_count; i++)
         s->log[i] = fcntl(old->log[i], F_DUPFD_CLOEXEC, 0);
+    for (u32 i = 1; i < mapping->blob.file_count; i++)
+        s->file[i] = fcntl(old->file[i], F_DUPFD_CLOEXEC, 0);
     struct generation *g = generation_open(s);
     if (!g) {
         surroundings_close(s, old);
@@ -211,6 +213,7 @@ forget_incoming(void)
 {
     free(control.incoming.socket);
     free(control.incoming.log);
+    free(control.incoming.file);
     control.incoming = (struct incoming){.blob = -1};
 }
 
@@ -226,13 +229,16 @@ receive_surroundings(void)
         return NULL;
     }
     struct surroundings *s = surroundings_new(mapping);
-    if (s->socket_count != in->socket_count || s->log_count != in->log_count)
-        die("the supervisor sent %u sockets and %u logs, not %u and %u", in->socket_count, in->log_count,
-            s->socket_count, s->log_count);
+    u32 file_count = mapping->blob.file_count - 1;
+    if (s->socket_count != in->socket_count || s->log_count != in->log_count || file_count != in->file_count)
+        die("the supervisor sent %u sockets, %u logs and %u files, not %u, %u and %u", in->socket_count, in->log_count,
+            in->file_count, s->socket_count, s->log_count, file_count);
     if (in->socket_count)
         memcpy(s->socket, in->socket, in->socket_count * sizeof *s->socket);
     if (in->log_count)
         memcpy(s->log, in->log, in->log_count * sizeof *s->log);
+    if (in->file_count)
+        memcpy(s->file + 1, in->file, in->file_count * sizeof *s->file);
     surroundings_adopt(s, control.current->surroundings);
     return s;
 }
@@ -258,6 +264,9 @@ obey(int kind, const int *fd, u32 count)
         break;
     case MESSAGE_LOGS:
         append_fds(&in->log, &in->log_count, fd, count);
+        break;
+    case MESSAGE_FILES:
+        append_fds(&in->file, &in->file_count, fd, count);
         break;
     case MESSAGE_RELOAD:
         s = receive_surroundings();
@@ -310,7 +319,8 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     case SIGUSR1:
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
         for (u32 i = 0; i < current->log_count; i++) {
-            int fd = surroundings_open_log(current->log_path[i], &control.current->logger);
+            int fd = surroundings_open_log(current->log_path[i], surroundings_is_secret(current, i),
+                                           &control.current->logger);
             if (fd >= 0)
                 log_file_reopen(current->log_path[i], fd);
         }

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512, PREAMBLE_ROOM = 4096 };
+enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512, PREAMBLE_ROOM = 4096, TLS_ROOM = 36 << 10 };
 
 /* ---- what the largest session needs ---- */
 
@@ -35,6 +35,8 @@ largest_buffer(const struct blob *blob)
             room += blob->op[value->op + j].text_size + VARIABLE_ROOM;
         size = larger(size, room);
     }
+    if (blob->tls_count > 1) /* what waits for the socket is records */
+        size = larger(TLS_ROOM, (u64)size + TLS_OVERHEAD * (1 + (u64)size / TLS_RECORD));
     return size;
 }
 
@@ -97,6 +99,9 @@ close_shard(struct shard *shard)
     slab_close(&shard->targets);
     slab_close(&shard->attempts);
     slab_close(&shard->holds);
+    slab_close(&shard->records);
+    slab_close(&shard->wires);
+    resumes_close(shard->resumes);
     access_log_close(shard);
     if (shard->spares) /* no worker had it */
         spares_close(shard->spares);
@@ -138,7 +143,9 @@ open_shard(struct generation *g)
         slab_open(&shard->targets, sizeof(struct target), has_targets(g->blob) ? connections : 0) &&
         slab_open(&shard->attempts, sizeof(struct attempts), attempt_wanted(g->blob) ? connections : 0) &&
         slab_open(&shard->holds, limit_most(g->blob) * sizeof(struct hold), limit_most(g->blob) ? connections : 0) &&
-        access_log_open(shard)) {
+        slab_open(&shard->records, records_size, g->tls ? connections : 0) &&
+        slab_open(&shard->wires, WIRE_SIZE, g->tls ? connections : 0) &&
+        (!g->tls || (shard->resumes = resumes_open())) && access_log_open(shard)) {
         set_weights(g, shard);
         if (listen_wants_udp(g->blob))
             shard->spares = spares_open(g->target_count, connections);
@@ -234,6 +241,7 @@ free_generation(struct generation *g)
     free(g->log_fd);
     free(g->server_logger);
     upstream_close(g);
+    tls_close(g->blob, g->tls);
     free(g);
 }
 
@@ -246,6 +254,10 @@ generation_open(struct surroundings *surroundings)
     g->surroundings = surroundings;
     g->blob = &surroundings->mapping->blob;
     g->buffer_size = largest_buffer(g->blob);
+    if (!tls_open(surroundings, &log_default, &g->tls)) {
+        free(g);
+        return NULL;
+    }
     g->regexes = regexes_open(g->blob);
     if (g->regexes && limit_open(g) && open_loggers(g) && upstream_open(g)) {
         g->tried_size = largest_tried(g);

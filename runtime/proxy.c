@@ -75,7 +75,7 @@ enum outcome {
 static bool
 may_send_early(const struct blob_proxy *proxy)
 {
-    return !(proxy->flags & PROXY_PROTOCOL) && !proxy->upload_rate && !proxy->upload_rate_value;
+    return !(proxy->flags & PROXY_PROTOCOL) && !proxy->ssl && !proxy->upload_rate && !proxy->upload_rate_value;
 }
 
 /* On a near network the connection stands when connect() returns, though it says otherwise. So what the client
@@ -104,6 +104,28 @@ send_early(struct session *s)
     return ATTEMPT_GOES_ON;
 }
 
+/* The connection stands: the session is connected when TLS, if it is asked for, stands too. */
+static enum outcome
+establish(struct session *s)
+{
+    if (!session_proxy(s)->ssl) {
+        connected(s);
+        return ATTEMPT_GOES_ON;
+    }
+    switch (handshake_start(s)) {
+    case HANDSHAKE_FAILED:
+        return ATTEMPT_FAILED;
+    case HANDSHAKE_ENDED:
+        return ATTEMPT_ENDED;
+    case HANDSHAKE_DONE:
+        connected(s);
+        break;
+    case HANDSHAKE_WAITS:
+        break;
+    }
+    return ATTEMPT_GOES_ON;
+}
+
 /* Begin connecting to this target's address. */
 static enum outcome
 connect_to(struct session *s, const struct target *target)
@@ -123,10 +145,8 @@ connect_to(struct session *s, const struct target *target)
     s->upstream.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && target->address.any.sa_family != AF_UNIX;
     if (reused)
         s->upstream.io.events = 0; /* nor libev's mark that fd is new: it is watched already */
-    if (reused || connect(fd, &target->address.any, target->size) == 0) {
-        connected(s);
-        return ATTEMPT_GOES_ON;
-    }
+    if (reused || connect(fd, &target->address.any, target->size) == 0)
+        return establish(s);
     if (errno != EINPROGRESS) {
         session_log(s, connect_level(errno), errno, "connect() to %s failed", target->text);
         return ATTEMPT_FAILED;
@@ -201,20 +221,23 @@ on_connect(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
     struct session *s = io->data;
-    if (!(events & EV_READ)) {
-        connected(s);
-        return;
-    }
     int error = 0;
     socklen_t size = sizeof error;
-    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    if (events & EV_READ && getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         error = errno;
-    if (!error) {
+    if (error)
+        session_log(s, session_error_level(s, &s->upstream, error), error, "connect() failed");
+    if (error || establish(s) == ATTEMPT_FAILED)
+        next_upstream(s);
+}
+
+void
+proxy_secured(struct session *s, bool good)
+{
+    if (good)
         connected(s);
-        return;
-    }
-    session_log(s, session_error_level(s, &s->upstream, error), error, "connect() failed");
-    next_upstream(s);
+    else
+        next_upstream(s);
 }
 
 void

@@ -61,7 +61,7 @@ copy_some(struct session *s, struct side *from, struct side *to, u64 most, enum 
     size_t buffer_size = session_proxy(s)->buffer_size, size = most < buffer_size ? (size_t)most : buffer_size;
     ssize_t got;
     do
-        got = recv(from->io.fd, scratch, size, 0);
+        got = from->records ? record_read(s, from, scratch, size) : recv(from->io.fd, scratch, size, 0);
     while (got < 0 && errno == EINTR);
     got = took(s, from, got);
     if (got <= 0)
@@ -95,7 +95,8 @@ move_some(struct session *s, struct side *from, struct side *to, enum flush *sta
     u64 most = rate_allowance(s, from);
     if (most == 0)
         return -1;
-    struct pipe *pipe = from->streak >= BULK_BYTES ? pipe_take(&s->shard->worker->pipes) : NULL;
+    bool clear = !from->records && !to->records;
+    struct pipe *pipe = clear && from->streak >= BULK_BYTES ? pipe_take(&s->shard->worker->pipes) : NULL;
     return pipe ? splice_some(s, from, to, pipe, most, state) : copy_some(s, from, to, most, state);
 }
 
@@ -135,6 +136,8 @@ pass_end(struct session *s, const struct side *from, struct side *to)
     if (!(session_proxy(s)->flags & PROXY_HALF_CLOSE) || !from->eof || side_waits(to) || to->shut)
         return;
     to->shut = true;
+    if (to->records)
+        record_shutdown(s, to);
     shutdown(to->io.fd, SHUT_WR);
 }
 
@@ -156,11 +159,21 @@ events_of(const struct side *side, const struct side *other)
     return read | (side_waits(side) ? EV_WRITE : 0);
 }
 
+/* Records may have been received of which the socket does not tell any more. */
+static void
+watch_one(struct session *s, struct side *side, const struct side *other)
+{
+    int events = events_of(side, other);
+    side_watch(s, side, events);
+    if (events & EV_READ && side->records && record_has_more(side))
+        ev_feed_event(s->shard->worker->loop, &side->io, EV_READ);
+}
+
 static void
 watch(struct session *s)
 {
-    side_watch(s, &s->client, events_of(&s->client, &s->upstream));
-    side_watch(s, &s->upstream, events_of(&s->upstream, &s->client));
+    watch_one(s, &s->client, &s->upstream);
+    watch_one(s, &s->upstream, &s->client);
 }
 
 /* Run one direction and watch for what comes next. False: the session has ended. */
@@ -202,9 +215,9 @@ on_rate(struct ev_loop *loop, ev_timer *timer, int events)
     run(s, side, side == &s->client ? &s->upstream : &s->client);
 }
 
-/* Send the PROXY header before all else; what does not go at once waits like any other bytes. */
-static bool
-send_preamble(struct session *s)
+/* What does not go at once waits like any other bytes. */
+bool
+relay_send_preamble(struct session *s)
 {
     u8 *scratch = s->shard->scratch;
     size_t size = preamble_write(s, scratch, s->shard->generation->buffer_size);
@@ -214,7 +227,7 @@ send_preamble(struct session *s)
         session_end(s, CLOSE_internal);
         return false;
     }
-    if (side_prepend(&s->upstream, scratch, size) || side_write(s, &s->upstream, scratch, size) != FLUSH_FAILED)
+    if (side_prepend(&s->upstream, scratch, size) || side_write_clear(s, &s->upstream, scratch, size) != FLUSH_FAILED)
         return true;
     end_failed_write(s, &s->upstream, errno);
     return false;
@@ -230,8 +243,12 @@ relay_start(struct session *s)
     s->action = "proxying connection";
     side_open(s, &s->client, s->client.io.fd, on_event);
     ev_set_cb(&s->upstream.io, on_event);
-    if (proxy->flags & PROXY_PROTOCOL && !send_preamble(s))
+    if (proxy->flags & PROXY_PROTOCOL && !proxy->ssl && !relay_send_preamble(s))
         return;
+    if (s->upstream.records && record_resume(s, &s->upstream) == FLUSH_FAILED) {
+        end_failed_write(s, &s->upstream, errno);
+        return;
+    }
     rate_open(s, &s->client, upload_rate, on_rate);
     rate_open(s, &s->upstream, download_rate, on_rate);
     double now = ev_now(s->shard->worker->loop);

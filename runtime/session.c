@@ -37,6 +37,7 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         [PHASE_PREAMBLE] = preamble_timeout,
         [PHASE_PREREAD] = preread_timeout,
         [PHASE_CONNECT] = proxy_timeout,
+        [PHASE_HANDSHAKE] = handshake_timeout,
         [PHASE_PAUSE] = proxy_pause_over,
         [PHASE_RELAY] = relay_timeout,
         [PHASE_UDP] = udp_timeout,

@@ -48,6 +48,7 @@ give_back(struct session *s, struct side *side)
 void
 side_disconnect(struct session *s, struct side *side)
 {
+    record_close(s, side);
     if (side->io.fd < 0)
         return;
     ev_io_stop(s->shard->worker->loop, &side->io);
@@ -58,8 +59,11 @@ side_disconnect(struct session *s, struct side *side)
 void
 side_close(struct session *s, struct side *side)
 {
+    if (side->records && !side->buffer)
+        record_shutdown(s, side);
     give_back(s, side);
     side_disconnect(s, side);
+    give_back(s, side); /* what waited for a handshake */
 }
 
 /* The first small segment goes out at once with or without TCP_NODELAY, and many connections send no more:
@@ -67,7 +71,7 @@ side_close(struct session *s, struct side *side)
 static void
 set_nodelay(struct side *side, size_t size)
 {
-    if (!side->nodelay_due || (side->sent == 0 && size <= SEGMENT_SURE))
+    if (!side->nodelay_due || (side->sent == 0 && size <= SEGMENT_SURE && !side->records))
         return;
     side->nodelay_due = false;
     setsockopt(side->io.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
@@ -81,7 +85,7 @@ send_some(struct side *side, const u8 *data, size_t size)
     for (;;) {
         ssize_t sent = send(side->io.fd, data, size, MSG_NOSIGNAL);
         if (sent >= 0) {
-            side->sent += (u64)sent;
+            side->sent += side->records ? 0 : (u64)sent; /* records are counted by what is in them */
             return sent;
         }
         if (errno == EAGAIN)
@@ -142,6 +146,12 @@ side_receive(struct session *s, struct side *side, int fd, size_t size)
 
 enum flush
 side_write(struct session *s, struct side *side, const u8 *data, size_t size)
+{
+    return side->records ? record_write(s, side, data, size) : side_write_clear(s, side, data, size);
+}
+
+enum flush
+side_write_clear(struct session *s, struct side *side, const u8 *data, size_t size)
 {
     ssize_t sent = size ? send_some(side, data, size) : 0;
     if (sent < 0)

@@ -14,6 +14,7 @@
 #define SPCD_H
 
 #include "blob.h"
+#include "tls.h"
 
 #include <ev.h>
 #include <netinet/in.h>
@@ -240,6 +241,7 @@ struct surroundings {
     u32 log_count; /* of distinct files */
     int *log;
     const char **log_path;
+    int *file; /* one for each of the blob's file records */
 };
 
 /* Count what the blob asks for; nothing is open yet (-1 everywhere). Takes the mapping. Dies without memory. */
@@ -253,7 +255,9 @@ bool surroundings_open(struct surroundings *surroundings, const struct surroundi
                        const struct logger *logger);
 /* Open all log files anew; or one, -1 if that fails. */
 bool surroundings_open_logs(struct surroundings *surroundings, const struct logger *logger);
-int surroundings_open_log(const char *path, const struct logger *logger);
+int surroundings_open_log(const char *path, bool secret, const struct logger *logger);
+/* Is it a log that nobody else may read? */
+bool surroundings_is_secret(const struct surroundings *surroundings, u32 log);
 
 /* In the server: where old has the same socket as one that was received, keep old's descriptor instead. */
 void surroundings_adopt(struct surroundings *surroundings, const struct surroundings *old);
@@ -283,6 +287,7 @@ enum message_kind {
     MESSAGE_BLOB,     /* one descriptor */
     MESSAGE_SOCKETS,  /* the next descriptors of socket[] */
     MESSAGE_LOGS,     /* the next descriptors of log[] */
+    MESSAGE_FILES,    /* the next descriptors of file[], from 1 on */
     MESSAGE_RELOAD,   /* all is sent: make it the next generation */
     MESSAGE_REOPEN,   /* all logs are sent: write there from now on */
     MESSAGE_QUIT,     /* drain and end */
@@ -380,6 +385,7 @@ struct generation {
     struct logger logger;        /* of the main context */
     struct logger *server_logger; /* one for each of the blob's servers */
     struct regexes *regexes;
+    struct tls_context **tls;       /* one for each of the blob's tls records; NULL: none */
     struct limit_zone **limit_zone; /* one for each of the blob's */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
@@ -420,9 +426,10 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried, throttles, values, targets, attempts, holds;
+    struct slab sessions, buffers, tried, throttles, values, targets, attempts, holds, records, wires;
     struct peer *peer;         /* one for each of the generation's targets */
     struct spares *spares;     /* NULL: no listener takes datagrams */
+    struct resumes *resumes;   /* NULL: there is no TLS */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     struct access_log *access; /* one for each of the blob's access records */
     void *match;               /* room for a match of regex.c */
@@ -510,10 +517,13 @@ struct side {
     bool shut;         /* we have sent our FIN */
     bool nodelay_due;  /* TCP_NODELAY is wanted and not set yet */
     struct throttle *throttle; /* of what is read from it; NULL: no limit */
+    struct records *records;   /* TLS; NULL: the bytes are what they are */
     double active;     /* when something was last read from it */
 };
 
-enum phase { PHASE_PREAMBLE, PHASE_PREREAD, PHASE_CONNECT, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN };
+enum phase {
+    PHASE_PREAMBLE, PHASE_PREREAD, PHASE_CONNECT, PHASE_HANDSHAKE, PHASE_PAUSE, PHASE_RELAY, PHASE_UDP, PHASE_RETURN,
+};
 
 struct session {
     struct shard *shard;
@@ -671,8 +681,9 @@ enum flush { FLUSH_DONE, FLUSH_WAIT, FLUSH_FAILED };
 /* Write what waits. FAILED: errno says why. */
 enum flush side_flush(struct session *session, struct side *side);
 
-/* Write data when nothing waits; what does not go is kept in a buffer. */
+/* Write data when nothing waits; what does not go is kept in a buffer. The second one writes it as it is. */
 enum flush side_write(struct session *session, struct side *side, const u8 *data, size_t size);
+enum flush side_write_clear(struct session *session, struct side *side, const u8 *data, size_t size);
 
 /* Put data before what waits in a buffer, which has room for it. False: nothing waits. */
 bool side_prepend(struct side *side, const u8 *data, size_t size);
@@ -741,6 +752,8 @@ bool preamble_put_tlv(struct session *session, u32 type, struct output *out);
 void proxy_start(struct session *session);
 void proxy_timeout(struct session *session);
 void proxy_pause_over(struct session *session);
+/* The handshake with the upstream is over, well or not. */
+void proxy_secured(struct session *session, bool good);
 void return_start(struct session *session);
 void return_timeout(struct session *session);
 
@@ -792,6 +805,62 @@ void udp_return(struct session *session, const u8 *data, size_t size);
 /* The session ends. */
 void udp_close(struct session *session, enum close reason);
 
+/* ---- tls.c: TLS; the module that has it, and what the streams of a generation share ---- */
+
+/* The module is loaded for the first blob that needs it; the contexts of the blob, one for each tls record; none if the
+ * blob has none. False: the logger was told why. */
+bool tls_open(const struct surroundings *surroundings, const struct logger *logger, struct tls_context ***contexts);
+void tls_close(const struct blob *blob, struct tls_context **contexts);
+/* The module; only where there is a context. */
+extern const struct tls_operations *tls;
+
+/* ---- record.c: TLS on one side ---- */
+
+struct records;
+extern const size_t records_size;
+enum { WIRE_SIZE = 64 << 10 }; /* bytes of a socket that are read at once */
+
+/* Speak TLS on this side from now on; plain bytes that wait for the side wait on. The tickets that come are kept under
+ * name, which is what the certificate is expected to have, if anything is. False: logged. */
+bool record_open(struct session *session, struct side *side, struct tls_context *context, struct tls_peer *peer,
+                 const char *name);
+/* Without a goodbye. */
+void record_close(struct session *session, struct side *side);
+/* Say that nothing more will be sent. */
+void record_shutdown(struct session *session, struct side *side);
+
+/* As recv(): decrypted bytes, 0 for the end, what cannot be read any more among it, -1 for nothing now (EAGAIN). Less
+ * than size: there is nothing more now. */
+ssize_t record_read(struct session *session, struct side *side, u8 *data, size_t size);
+/* Did the last read leave something behind? */
+bool record_has_more(const struct side *side);
+/* Encrypt data; what does not go at once waits in the side's buffer. */
+enum flush record_write(struct session *session, struct side *side, const u8 *data, size_t size);
+/* Encrypt what has waited since record_open(). */
+enum flush record_resume(struct session *session, struct side *side);
+/* Go on with the handshake. END and FAILED: it was logged. */
+enum tls_state record_handshake(struct session *session, struct side *side);
+/* After the handshake: NULL, or what is wrong with the peer's certificate. */
+const char *record_verdict(const struct side *side, char text[TLS_ERROR_SIZE]);
+
+/* ---- handshake.c: TLS towards an upstream server, from the connection to the first byte ---- */
+
+enum handshake { HANDSHAKE_WAITS, HANDSHAKE_DONE, HANDSHAKE_FAILED, HANDSHAKE_ENDED };
+/* The upstream is connected. If it WAITS, proxy_secured() is called later. FAILED: logged; ENDED: so is the session. */
+enum handshake handshake_start(struct session *session);
+void handshake_timeout(struct session *session);
+
+/* ---- resume.c: tickets of TLS sessions ---- */
+
+struct resumes;
+/* Room for those of a shard; NULL: no memory. */
+struct resumes *resumes_open(void);
+void resumes_close(struct resumes *resumes);
+/* A ticket for the session's upstream and that name, the caller's; NULL: there is none. */
+struct tls_ticket *resume_take(struct session *session, const char *name);
+/* Keep a ticket of the same; it is taken. */
+void resume_keep(struct session *session, const char *name, struct tls_ticket *ticket);
+
 /* ---- balance.c: which peer ---- */
 
 /* Choose a target of the session's group not tried yet and count the connection. False: there is none. */
@@ -803,6 +872,8 @@ void balance_release(struct session *session, bool failed);
 /* ---- relay.c: bytes both ways ---- */
 
 void relay_start(struct session *session);
+/* Send the PROXY header before all else, in clear. False: the session has ended. */
+bool relay_send_preamble(struct session *session);
 void relay_timeout(struct session *session);
 
 /* When the first of the relay's time limits is reached, as things are now. */

@@ -11,6 +11,7 @@
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,6 +95,7 @@ surroundings_new(struct mapping *mapping)
             s->log_path[s->log_count++] = path;
     }
     s->log = new_fds(s->log_count);
+    s->file = new_fds(blob->file_count);
     return s;
 }
 
@@ -275,19 +277,29 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
 /* ---- log files ---- */
 
 int
-surroundings_open_log(const char *path, const struct logger *logger)
+surroundings_open_log(const char *path, bool secret, const struct logger *logger)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, secret ? 0600 : 0644);
     if (fd < 0)
         refuse(logger, "open()", path, errno);
     return fd;
 }
 
 bool
+surroundings_is_secret(const struct surroundings *s, u32 log)
+{
+    const struct blob *blob = &s->mapping->blob;
+    bool secret = false;
+    for (u32 i = 1; i < blob->log_count && !secret; i++)
+        secret = blob->log[i].flags & LOG_SECRET && surroundings_log(s, &blob->log[i]) == log;
+    return secret;
+}
+
+bool
 surroundings_open_logs(struct surroundings *s, const struct logger *logger)
 {
     for (u32 i = 0; i < s->log_count; i++) {
-        int fd = surroundings_open_log(s->log_path[i], logger);
+        int fd = surroundings_open_log(s->log_path[i], surroundings_is_secret(s, i), logger);
         if (fd < 0)
             return false;
         if (s->log[i] >= 0)
@@ -314,12 +326,49 @@ surroundings_logger(const struct surroundings *s, struct logger *logger, int *fd
     }
 }
 
+/* ---- files that a generation reads ---- */
+
+/* A pipe can be read once only: what it holds is kept, so that a server that is started again finds it. */
+static int
+keep_content(int fd)
+{
+    u8 data[4096];
+    int kept = memfd_create("file", MFD_CLOEXEC);
+    for (ssize_t got; kept >= 0 && (got = read(fd, data, sizeof data)) > 0;)
+        if (write(kept, data, (size_t)got) != got)
+            break;
+    close(fd);
+    return kept;
+}
+
+static bool
+open_files(struct surroundings *s, const struct logger *logger)
+{
+    const struct blob *blob = &s->mapping->blob;
+    for (u32 i = 1; i < blob->file_count; i++) {
+        struct stat status;
+        const char *path = blob_string(blob, blob->file[i].path);
+        s->file[i] = open(path, O_RDONLY | O_CLOEXEC);
+        if (s->file[i] >= 0 && fstat(s->file[i], &status) == 0 && S_ISFIFO(status.st_mode))
+            s->file[i] = keep_content(s->file[i]);
+        if (s->file[i] < 0) {
+            int error = errno;
+            const struct blob_origin *origin = blob_find_origin(blob, SECTION_file, i);
+            log_write(logger, LEVEL_EMERG, 0, error, "open() %s of %s, %s:%u, failed", path,
+                      blob_string(blob, blob->file[i].directive), origin ? blob_string(blob, origin->file) : "",
+                      origin ? origin->line : 0);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- whole ---- */
 
 bool
 surroundings_open(struct surroundings *s, const struct surroundings *old, bool test, const struct logger *logger)
 {
-    return surroundings_open_logs(s, logger) && open_sockets(s, old, test, logger);
+    return surroundings_open_logs(s, logger) && open_files(s, logger) && open_sockets(s, old, test, logger);
 }
 
 void
@@ -393,7 +442,11 @@ surroundings_close(struct surroundings *s, const struct surroundings *kept)
     for (u32 i = 0; i < s->log_count; i++)
         if (s->log[i] >= 0)
             close(s->log[i]);
+    for (u32 i = 1; i < s->mapping->blob.file_count; i++)
+        if (s->file[i] >= 0)
+            close(s->file[i]);
     mapping_close(s->mapping);
+    free(s->file);
     free(s->socket);
     free(s->first_socket);
     free(s->log);

@@ -30,10 +30,11 @@ done
 
 # compiler/ and runtime/ meet in grammar/ only; each foreign library has one home.
 grep -ln 'spcd\.h' compiler/* && say "compiler/ includes spcd.h"
-grep -ln 'spcc\.h' runtime/* && say "runtime/ includes spcc.h"
-grep -ln '<ev\.h>' runtime/* | grep -v '^runtime/spcd.h$' && say "ev.h comes through spcd.h"
-grep -ln 'pcre2\.h' compiler/* runtime/* | grep -vE '^(compiler/value|compiler/regex|runtime/regex)\.c$' && say "pcre2.h is at home in compiler/value.c and the two regex.c"
-grep -ln 'xxhash\.h' compiler/* runtime/* grammar/* | grep -v '^grammar/blob.c$' && say "xxhash.h is at home in grammar/blob.c"
+grep -ln 'spcc\.h' runtime/*.? runtime/tls/* && say "runtime/ includes spcc.h"
+grep -ln '<ev\.h>' runtime/*.? runtime/tls/* | grep -v '^runtime/spcd.h$' && say "ev.h comes through spcd.h"
+grep -ln 'pcre2\.h' compiler/*.? runtime/*.? runtime/tls/* | grep -vE '^(compiler/value|compiler/regex|runtime/regex)\.c$' && say "pcre2.h is at home in compiler/value.c and the two regex.c"
+grep -ln '<openssl/' compiler/* runtime/*.? | grep -vE '^compiler/tls(_choice)?\.c$' && say "BoringSSL is at home in compiler/tls*.c and runtime/tls/"
+grep -ln 'xxhash\.h' compiler/*.? runtime/*.? runtime/tls/* grammar/* | grep -v '^grammar/blob.c$' && say "xxhash.h is at home in grammar/blob.c"
 
 # A function has at most 60 lines, and begins at column 0.
 for file in $(echo "$sources" | grep -E '^(compiler|runtime|grammar)/.*\.c$'); do

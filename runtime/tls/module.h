@@ -1,0 +1,84 @@
+/*
+ * What the files of the module for TLS promise each other. BoringSSL is known here only.
+ */
+#ifndef MODULE_H
+#define MODULE_H
+
+#include "../tls.h"
+
+#include <openssl/bytestring.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+struct tls_context {
+    SSL_CTX *ssl;
+    X509_STORE *store; /* NULL: certificates are not verified */
+    CRYPTO_BUFFER_POOL *pool;
+    u32 depth, level;
+    int key_log;
+};
+
+struct tls_stream {
+    SSL *ssl;
+    struct tls_context *context;
+    struct tls_wire *wire; /* during a call */
+    SSL_SESSION *fresh[TLS_TICKETS];
+    long verdict;          /* X509_V_OK, or what is wrong */
+    const char *expected;  /* the name it must have; NULL: any */
+    bool misnamed;         /* it does not */
+};
+
+/* ---- memory.c ---- */
+
+bool memory_open(size_t size);
+bool memory_suffices(void);
+
+/* ---- error.c ---- */
+
+/* "WHAT failed (SSL: error:...)", from BoringSSL's queue, which is empty then. */
+void error_say(char error[TLS_ERROR_SIZE], const char *what);
+
+/* ---- identity.c: certificates with their keys ---- */
+
+/* The chain of a PEM file, the one to be shown first; the keys in it are skipped. False: error says why. */
+struct identity {
+    CRYPTO_BUFFER **chain;
+    size_t count;
+    EVP_PKEY *key;
+};
+bool identity_read(struct identity *identity, const struct tls_file *certificate, const struct tls_file *key,
+                   const struct tls_file *passwords, CRYPTO_BUFFER_POOL *pool, char error[TLS_ERROR_SIZE]);
+void identity_free(struct identity *identity);
+
+/* ---- verify.c: the peer's certificate ---- */
+
+/* Whom to trust, and what was revoked. NULL: error says why. */
+X509_STORE *verify_open(const struct tls_file *trusted, const struct tls_file *crl, char error[TLS_ERROR_SIZE]);
+/* The callback of a handshake: fill the stream's verdict. */
+enum ssl_verify_result_t verify_peer(SSL *ssl, u8 *alert);
+const char *verify_say(const struct tls_stream *stream, char text[TLS_ERROR_SIZE]);
+
+/* ---- context.c ---- */
+
+struct tls_context *context_open(const struct tls_settings *settings, char error[TLS_ERROR_SIZE]);
+void context_close(struct tls_context *context);
+
+/* ---- stream.c ---- */
+
+struct tls_stream *stream_open(struct tls_context *context, const struct tls_peer *peer, char error[TLS_ERROR_SIZE]);
+void stream_close(struct tls_stream *stream);
+enum tls_state stream_handshake(struct tls_stream *stream, struct tls_wire *wire, char error[TLS_ERROR_SIZE]);
+enum tls_state stream_read(struct tls_stream *stream, struct tls_wire *wire, u8 *data, size_t room, size_t *got,
+                           char error[TLS_ERROR_SIZE]);
+enum tls_state stream_write(struct tls_stream *stream, struct tls_wire *wire, const u8 *data, size_t size,
+                            char error[TLS_ERROR_SIZE]);
+void stream_shutdown(struct tls_stream *stream, struct tls_wire *wire);
+/* The callback for a session that can be resumed. */
+int stream_keep_ticket(SSL *ssl, SSL_SESSION *session);
+struct tls_ticket *stream_take_ticket(struct tls_stream *stream);
+bool stream_was_resumed(const struct tls_stream *stream);
+
+#endif
