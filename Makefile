@@ -51,8 +51,7 @@ $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
 
 $(BUILD)/spcd: $(SPCD_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib/spcd' \
-	    -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
 
 # The module for TLS, which spcd loads where a blob speaks TLS: from beside itself, or from ../lib/spcd.
 $(TLS_OBJS): ALL_CFLAGS += -fPIC -fvisibility=hidden

@@ -227,6 +227,8 @@ relay_send_preamble(struct session *s)
         session_end(s, CLOSE_internal);
         return false;
     }
+    if (s->upstream.records)
+        s->upstream.sent += size; /* it is no record, but nginx counts it */
     if (side_prepend(&s->upstream, scratch, size) || side_write_clear(s, &s->upstream, scratch, size) != FLUSH_FAILED)
         return true;
     end_failed_write(s, &s->upstream, errno);

@@ -6,6 +6,7 @@
 #include "spcd.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +19,36 @@ const struct tls_operations *tls;
 
 /* ---- the module ---- */
 
-/* It and its libraries see their own malloc() first, so that all their memory is what was set aside for them; and an
- * OpenSSL that something else brings does not disturb them. */
-static bool
-load(const struct blob *blob, u32 worker_count, const struct logger *logger)
+/* It stands beside spcd, or where it was installed. */
+static void *
+open_module(void)
 {
 #ifdef __SANITIZE_ADDRESS__
     const int how = RTLD_NOW | RTLD_LOCAL;
 #else
     const int how = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND;
 #endif
+    static const char *const places[] = {"", "../lib/spcd/"};
+    char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 64);
+    void *module = NULL;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    for (size_t i = 0; i < sizeof places / sizeof *places && size > 0 && !module; i++) {
+        snprintf(path + size, sizeof path - (size_t)size, "%sspcd_tls.so", places[i]);
+        module = dlopen(path, how);
+    }
+    return module;
+}
+
+/* It and its libraries see their own malloc() first, so that all their memory is what was set aside for them; and an
+ * OpenSSL that something else brings does not disturb them. */
+static bool
+load(const struct blob *blob, u32 worker_count, const struct logger *logger)
+{
     if (tls)
         return true;
-    void *module = dlopen("spcd_tls.so", how);
+    void *module = open_module();
     const struct tls_operations *found = module ? dlsym(module, "tls_operations") : NULL;
     if (!found) {
         log_write(logger, LEVEL_EMERG, 0, 0, "the module for TLS cannot be loaded: %s", dlerror());

@@ -37,6 +37,7 @@ ENDS = {
     "no_live_upstream": r"no live upstreams while connecting to upstream",
     "upstream_failed": r"(connect\(\) failed|upstream timed out) [^\n]* while connecting to upstream",
     "unanswered": r"upstream timed out [^\n]* while proxying connection, udp client",
+    "tls_refused": r"the name of the upstream server has more than 255 bytes",
     "internal": r"the value has more than \d+ bytes",
 }
 
@@ -70,7 +71,7 @@ def main():
         without_comments(text) for path, text in texts.items() if not path.endswith((".expect", ".dump", ".sh"))
     )
     told = "\n".join(text for path, text in texts.items() if path.endswith((".expect", ".py", "/run")))
-    scenarios = [text for path, text in texts.items() if path.endswith(".talk")]
+    scenarios = [text for path, text in texts.items() if path.endswith((".talk", "tls/run.py"))]
     words = set(re.findall(r"(?:^|[\s{;'\"])(\w+=?)(?=[^=\w]|\w|$)", configurations, re.MULTILINE))
     variables = set(re.findall(r"\$\{?(\w+)", configurations))
     wanted = [(f"directive {name}", name in words) for name in rows("directives", r'^DIRECTIVE\(\w+, "(\w+)"')]

@@ -107,12 +107,6 @@ give(void *memory)
     free_piece[class] = piece;
 }
 
-static bool
-is_ours(const void *memory)
-{
-    return (const u8 *)memory - base >= 0 && (size_t)((const u8 *)memory - base) < size_of_region;
-}
-
 /* ---- what BoringSSL calls instead of malloc(); what is given back may have held a key ---- */
 
 #define EXPORT __attribute__((visibility("default")))
@@ -151,6 +145,12 @@ void *__libc_malloc(size_t size);
 void __libc_free(void *memory);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
+
+static bool
+is_ours(const void *memory)
+{
+    return (const u8 *)memory - base >= 0 && (size_t)((const u8 *)memory - base) < size_of_region;
+}
 
 EXPORT void *
 malloc(size_t size)

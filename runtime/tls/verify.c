@@ -21,7 +21,6 @@ static const struct {
     long code;
     const char *says;
 } own_words[] = {
-    {X509_V_ERR_CERT_CHAIN_TOO_LONG, "certificate chain too long"},
     {EE_KEY_TOO_SMALL, "EE certificate key too weak"},
     {CA_KEY_TOO_SMALL, "CA certificate key too weak"},
     {CA_MD_TOO_WEAK, "CA signature digest algorithm too weak"},
@@ -144,11 +143,12 @@ check_strength(const STACK_OF(X509) *chain, u32 level)
 
 /* ---- the chain ---- */
 
-/* nginx's proxy_ssl_verify_depth: how many authorities may stand between the certificate and one that is trusted. */
+/* nginx's proxy_ssl_verify_depth: how many authorities may stand between the certificate and one that is trusted.
+ * OpenSSL looks no further, and so does not find the one that is. */
 static long
 check_depth(const STACK_OF(X509) *chain, u32 depth)
 {
-    return sk_X509_num(chain) > (size_t)depth + 2 ? X509_V_ERR_CERT_CHAIN_TOO_LONG : X509_V_OK;
+    return sk_X509_num(chain) > (size_t)depth + 2 ? X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY : X509_V_OK;
 }
 
 static long
