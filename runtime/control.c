@@ -173,12 +173,10 @@ static void
 on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop, (void)timer, (void)events;
-    char error[BLOB_ERROR_SIZE];
     const struct surroundings *old = control.current->surroundings;
-    struct mapping *mapping = control.draining ? NULL : mapping_open(dup(old->mapping->fd), error);
-    if (!mapping)
+    if (control.draining)
         return;
-    struct surroundings *s = surroundings_new(mapping);
+    struct surroundings *s = surroundings_new(mapping_share(old->mapping));
     memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
     for (u32 i = 0; i < s->log_count; i++)
         s->log[i] = fcntl(old->log[i], F_DUPFD_CLOEXEC, 0);

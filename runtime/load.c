@@ -36,6 +36,7 @@ mapping_open(int fd, char error[BLOB_ERROR_SIZE])
     struct mapping *mapping = base ? calloc(1, sizeof *mapping) : NULL;
     if (mapping && blob_open(&mapping->blob, base, size, error)) {
         mapping->fd = fd;
+        mapping->users = 1;
         return mapping;
     }
     free(mapping);
@@ -45,9 +46,18 @@ mapping_open(int fd, char error[BLOB_ERROR_SIZE])
     return NULL;
 }
 
+struct mapping *
+mapping_share(struct mapping *mapping)
+{
+    mapping->users++;
+    return mapping;
+}
+
 void
 mapping_close(struct mapping *mapping)
 {
+    if (--mapping->users > 0)
+        return;
     munmap((void *)(uintptr_t)mapping->blob.base, mapping->blob.size);
     close(mapping->fd);
     free(mapping);

@@ -223,10 +223,14 @@ void access_log_write(struct session *session);
 struct mapping {
     struct blob blob;
     int fd;
+    u32 users; /* surroundings that have it, of one thread */
 };
 
 /* Map and verify the blob behind fd, which it takes. NULL: error says why, fd is closed. */
 struct mapping *mapping_open(int fd, char error[BLOB_ERROR_SIZE]);
+
+/* One more user of it: nothing is mapped or verified again. Each user closes it. */
+struct mapping *mapping_share(struct mapping *mapping);
 void mapping_close(struct mapping *mapping);
 
 /* ---- surroundings.c: what a blob needs of the system, opened with privilege ---- */
