@@ -180,7 +180,7 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
     memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
     for (u32 i = 0; i < s->log_count; i++)
         s->log[i] = fcntl(old->log[i], F_DUPFD_CLOEXEC, 0);
-    for (u32 i = 1; i < mapping->blob.file_count; i++)
+    for (u32 i = 1; i < old->mapping->blob.file_count; i++)
         s->file[i] = fcntl(old->file[i], F_DUPFD_CLOEXEC, 0);
     struct generation *g = generation_open(s);
     if (!g) {
