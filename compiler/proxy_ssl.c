@@ -2,7 +2,7 @@
  * proxy_ssl and what belongs to it: judged nodes in, a proxy_ssl record out, with the tls record that it shares with
  * all servers whose settings are the same. Files are only named here: spcd reads them.
  */
-#include "spcc.h"
+#include "judge.h"
 
 #include <string.h>
 
@@ -59,7 +59,7 @@ refuse_scheme(struct unit *unit, const struct scope *scope, enum directive_id id
         const char *scheme, *why;
     } schemes[] = {
         {"engine:", "BoringSSL has no engines"},
-        {"data:", "a blob holds no secrets"},
+        {"data:", "certificates and keys come from files"},
         {"store:", "spcd reads keys from files only"},
     };
     const struct node *node = node_of(scope, id);
@@ -67,6 +67,25 @@ refuse_scheme(struct unit *unit, const struct scope *scope, enum directive_id id
         if (strncmp(node->word[1].text, schemes[i].scheme, strlen(schemes[i].scheme)) == 0)
             diag(unit, no_such_key, node->word[1].span, show(unit, node->word[1].text, node->word[1].size),
                  schemes[i].why);
+}
+
+static u32
+compile_cache(struct unit *unit, const struct scope *scope)
+{
+    enum { INACTIVE_S = 10, VALID_S = 60 }; /* nginx's */
+    struct node *node = node_of(scope, DIRECTIVE_proxy_ssl_certificate_cache);
+    struct options options = {0};
+    if (node == NULL || strcmp(node->word[1].text, "off") == 0 || !judge_options(unit, node, 1, &options))
+        return 0;
+    struct blob_cache record = {.most = (u32)options.value[PARAMETER_proxy_ssl_certificate_cache_max],
+                                .inactive_s = INACTIVE_S, .valid_s = VALID_S};
+    if (options.word[PARAMETER_proxy_ssl_certificate_cache_inactive] != NULL)
+        record.inactive_s = (u32)options.value[PARAMETER_proxy_ssl_certificate_cache_inactive];
+    if (options.word[PARAMETER_proxy_ssl_certificate_cache_valid] != NULL)
+        record.valid_s = (u32)options.value[PARAMETER_proxy_ssl_certificate_cache_valid];
+    if (node->index == 0)
+        node->index = image_add(unit, SECTION_cache, &record, node->word[0].span);
+    return node->index;
 }
 
 /* Certificate and key: files, or, if one of them has variables, the paths that both will have. */
@@ -80,10 +99,9 @@ compile_identity(struct unit *unit, const struct scope *scope, struct blob_proxy
     refuse_scheme(unit, scope, DIRECTIVE_proxy_ssl_certificate);
     refuse_scheme(unit, scope, DIRECTIVE_proxy_ssl_certificate_key);
     if (is_dynamic(scope, DIRECTIVE_proxy_ssl_certificate) || is_dynamic(scope, DIRECTIVE_proxy_ssl_certificate_key)) {
-        later_say(unit, certificate->word[1].span, "a variable in the path of a certificate",
-                  "variables in proxy_ssl_certificate");
         record->certificate = expr_compile(unit, &certificate->word[1]);
         record->key = expr_compile(unit, &key->word[1]);
+        record->cache = compile_cache(unit, scope);
     } else {
         tls->certificate = compile_file(unit, scope, DIRECTIVE_proxy_ssl_certificate);
         tls->key = compile_file(unit, scope, DIRECTIVE_proxy_ssl_certificate_key);

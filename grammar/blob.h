@@ -42,6 +42,7 @@ enum {
     PORT_MAX = 65535,
     CAPTURE_MAX = 9, /* of a regular expression: $1 to $9 */
     INDEX_BITS_MAX = 31,
+    CACHE_MOST = 1024 * 1024,
     CODE_AT = 8, /* where the code of regular expressions begins: aligned for PCRE2 */
     CODE_LEAST = 64,
 };

@@ -102,6 +102,7 @@ close_shard(struct shard *shard)
     slab_close(&shard->records);
     slab_close(&shard->wires);
     resumes_close(shard->resumes);
+    credentials_close(shard->credentials, shard->blob);
     access_log_close(shard);
     if (shard->spares) /* no worker had it */
         spares_close(shard->spares);
@@ -144,8 +145,9 @@ open_shard(struct generation *g)
         slab_open(&shard->attempts, sizeof(struct attempts), attempt_wanted(g->blob) ? connections : 0) &&
         slab_open(&shard->holds, limit_most(g->blob) * sizeof(struct hold), limit_most(g->blob) ? connections : 0) &&
         slab_open(&shard->records, records_size, g->tls ? connections : 0) &&
-        slab_open(&shard->wires, WIRE_SIZE, g->tls ? connections : 0) &&
-        (!g->tls || (shard->resumes = resumes_open())) && access_log_open(shard)) {
+        slab_open(&shard->wires, WIRE_SIZE, g->tls ? connections + CREDENTIAL_WIRES : 0) &&
+        (!g->tls || ((shard->resumes = resumes_open()) && (shard->credentials = credentials_open(g->blob)))) &&
+         access_log_open(shard)) {
         set_weights(g, shard);
         if (listen_wants_udp(g->blob))
             shard->spares = spares_open(g->target_count, connections);

@@ -88,16 +88,19 @@ open_stream(struct session *s)
     u8 protocols[ALPN_MOST];
     struct shard *shard = s->shard;
     u32 context = settings_of(s)->tls, flags = shard->blob->tls[context].flags;
-    if (!find_name(s, name))
+    struct tls_identity *own = NULL;
+    if (!find_name(s, name) || !credential_take(s, &own))
         return false;
     struct tls_peer peer = {
         .sent_name = flags & TLS_SEND_NAME && name[0] && !is_address(name) ? name : NULL,
         .expected_name = flags & TLS_VERIFY ? name : NULL,
         .alpn = protocols,
         .alpn_size = list_protocols(s, protocols),
+        .identity = own,
         .ticket = flags & TLS_SESSION_REUSE ? resume_take(s, name) : NULL,
     };
     bool good = record_open(s, &s->upstream, shard->generation->tls[context], &peer, name);
+    credential_give(s, own);
     if (peer.ticket)
         tls->free_ticket(peer.ticket);
     return good;

@@ -434,6 +434,7 @@ struct shard {
     struct peer *peer;         /* one for each of the generation's targets */
     struct spares *spares;     /* NULL: no listener takes datagrams */
     struct resumes *resumes;   /* NULL: there is no TLS */
+    struct credentials *credentials; /* the same */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     struct access_log *access; /* one for each of the blob's access records */
     void *match;               /* room for a match of regex.c */
@@ -853,6 +854,17 @@ enum handshake { HANDSHAKE_WAITS, HANDSHAKE_DONE, HANDSHAKE_FAILED, HANDSHAKE_EN
 /* The upstream is connected. If it WAITS, proxy_secured() is called later. FAILED: logged; ENDED: so is the session. */
 enum handshake handshake_start(struct session *session);
 void handshake_timeout(struct session *session);
+
+/* ---- credential.c: certificates whose names come from variables ---- */
+
+struct credentials;
+enum { CREDENTIAL_WIRES = 2 }; /* how many pieces of the slab of wires it takes for a moment */
+/* Those that a worker keeps, for each of the blob's caches. NULL: no memory. */
+struct credentials *credentials_open(const struct blob *blob);
+void credentials_close(struct credentials *credentials, const struct blob *blob);
+/* The one for the session's upstream: false, it was logged why not. None is asked for: NULL. Give it back. */
+bool credential_take(struct session *session, struct tls_identity **identity);
+void credential_give(struct session *session, struct tls_identity *identity);
 
 /* ---- resume.c: tickets of TLS sessions ---- */
 

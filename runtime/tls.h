@@ -11,6 +11,7 @@
 struct tls_context; /* what the streams of one configuration share; any thread may use it */
 struct tls_stream;  /* one connection; one thread's */
 struct tls_ticket;  /* what resumes a connection */
+struct tls_identity; /* a certificate and its key */
 
 enum { TLS_ERROR_SIZE = 512, TLS_NAME_MAX = 255, TLS_TICKETS = 2 };
 
@@ -35,7 +36,7 @@ struct tls_peer {
     const u8 *alpn;            /* protocols in the wire's form (RFC 7301, section 3.1) */
     size_t alpn_size;
     struct tls_ticket *ticket; /* to resume with; it stays the caller's. NULL: none */
-    struct tls_file certificate, key; /* instead of the context's own */
+    const struct tls_identity *identity; /* to be shown instead of the context's own; NULL: that */
 };
 
 /* What passes between a stream and its socket during one call: received bytes that are taken from the front, and room
@@ -65,6 +66,13 @@ struct tls_operations {
     /* NULL: error says why. */
     struct tls_context *(*context_open)(const struct tls_settings *settings, char error[TLS_ERROR_SIZE]);
     void (*context_close)(struct tls_context *context);
+
+    /* A certificate and its key, which may be locked with one of the context's passwords. NULL: error says why. */
+    struct tls_identity *(*identity_open)(struct tls_context *context, const struct tls_file *certificate,
+                                          const struct tls_file *key, char error[TLS_ERROR_SIZE]);
+    void (*identity_close)(struct tls_identity *identity);
+    /* Was the key locked? Then it is not to be kept. */
+    bool (*identity_was_locked)(const struct tls_identity *identity);
 
     /* A stream that begins a handshake; NULL: error says why. */
     struct tls_stream *(*open)(struct tls_context *context, const struct tls_peer *peer, char error[TLS_ERROR_SIZE]);

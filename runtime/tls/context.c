@@ -89,17 +89,25 @@ set_choices(SSL_CTX *ssl, const struct tls_settings *settings, char error[TLS_ER
 static bool
 set_identity(struct tls_context *context, const struct tls_settings *settings, char error[TLS_ERROR_SIZE])
 {
-    struct identity identity;
     if (!settings->certificate.data)
         return true;
-    bool good = identity_read(&identity, &settings->certificate, &settings->key, &settings->passwords, context->pool,
-                              error);
-    if (good && !SSL_CTX_set_chain_and_key(context->ssl, identity.chain, identity.count, identity.key, NULL)) {
-        good = false;
+    struct tls_identity *own = identity_open(context, &settings->certificate, &settings->key, error);
+    bool good = own && SSL_CTX_set_chain_and_key(context->ssl, own->chain, own->count, own->key, NULL);
+    if (own && !good)
         error_say(error, "joining certificate and key");
-    }
-    identity_free(&identity);
+    if (own)
+        identity_close(own);
     return good;
+}
+
+static bool
+keep_passwords(struct tls_context *context, const struct tls_file *passwords)
+{
+    if (!passwords->data)
+        return true;
+    context->passwords.data = OPENSSL_memdup(passwords->data, passwords->size + 1);
+    context->passwords.size = passwords->size;
+    return context->passwords.data;
 }
 
 /* ---- whole ---- */
@@ -130,7 +138,8 @@ fill(struct tls_context *context, const struct tls_settings *settings, char erro
     }
     if (context->key_log >= 0)
         SSL_CTX_set_keylog_callback(ssl, log_key);
-    if (!set_choices(ssl, settings, error) || !set_identity(context, settings, error))
+    if (!keep_passwords(context, &settings->passwords) || !set_choices(ssl, settings, error) ||
+        !set_identity(context, settings, error))
         return false;
     if (flags & TLS_VERIFY)
         context->store = verify_open(&settings->trusted, &settings->crl, error);
@@ -161,5 +170,6 @@ context_close(struct tls_context *context)
     SSL_CTX_free(context->ssl);
     X509_STORE_free(context->store);
     CRYPTO_BUFFER_POOL_free(context->pool);
+    OPENSSL_free((void *)(uintptr_t)context->passwords.data); /* which overwrites it */
     free(context);
 }

@@ -16,7 +16,7 @@ is_certificate(const char *name)
 }
 
 static bool
-add_certificate(struct identity *identity, const u8 *data, long size, CRYPTO_BUFFER_POOL *pool)
+add_certificate(struct tls_identity *identity, const u8 *data, long size, CRYPTO_BUFFER_POOL *pool)
 {
     CRYPTO_BUFFER **chain = realloc(identity->chain, (identity->count + 1) * sizeof *chain);
     CRYPTO_BUFFER *one = CRYPTO_BUFFER_new(data, (size_t)size, pool);
@@ -30,7 +30,7 @@ add_certificate(struct identity *identity, const u8 *data, long size, CRYPTO_BUF
 }
 
 static bool
-read_chain(struct identity *identity, const struct tls_file *file, CRYPTO_BUFFER_POOL *pool)
+read_chain(struct tls_identity *identity, const struct tls_file *file, CRYPTO_BUFFER_POOL *pool)
 {
     BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
     char *name, *header;
@@ -83,10 +83,11 @@ try_key(const struct tls_file *file, struct passphrase *passphrase)
 
 /* With each line of passwords in turn, if it is locked. */
 static EVP_PKEY *
-read_key(const struct tls_file *file, const struct tls_file *passwords)
+read_key(const struct tls_file *file, const struct tls_file *passwords, bool *locked)
 {
     struct passphrase passphrase = {0};
     EVP_PKEY *key = try_key(file, &passphrase);
+    *locked = passphrase.asked;
     const char *line = passwords->data, *end = line ? line + passwords->size : NULL;
     while (!key && passphrase.asked && line && line < end) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
@@ -107,28 +108,38 @@ read_key(const struct tls_file *file, const struct tls_file *passwords)
 
 /* ---- both ---- */
 
-bool
-identity_read(struct identity *identity, const struct tls_file *certificate, const struct tls_file *key,
-              const struct tls_file *passwords, CRYPTO_BUFFER_POOL *pool, char error[TLS_ERROR_SIZE])
+struct tls_identity *
+identity_open(struct tls_context *context, const struct tls_file *certificate, const struct tls_file *key,
+              char error[TLS_ERROR_SIZE])
 {
-    *identity = (struct identity){0};
-    if (!read_chain(identity, certificate, pool)) {
-        error_say(error, "reading the certificate");
-        return false;
+    struct tls_identity *identity = calloc(1, sizeof *identity);
+    const char *what = "making room for a certificate";
+    if (identity) {
+        what = "reading the certificate";
+        if (read_chain(identity, certificate, context->pool)) {
+            what = "reading the key";
+            identity->key = read_key(key, &context->passwords, &identity->locked);
+            if (identity->key)
+                return identity;
+        }
+        identity_close(identity);
     }
-    if (!key->data)
-        return true;
-    identity->key = read_key(key, passwords);
-    if (!identity->key)
-        error_say(error, "reading the key");
-    return identity->key != NULL;
+    error_say(error, what);
+    return NULL;
 }
 
 void
-identity_free(struct identity *identity)
+identity_close(struct tls_identity *identity)
 {
     for (size_t i = 0; i < identity->count; i++)
         CRYPTO_BUFFER_free(identity->chain[i]);
     free(identity->chain);
     EVP_PKEY_free(identity->key);
+    free(identity);
+}
+
+bool
+identity_was_locked(const struct tls_identity *identity)
+{
+    return identity->locked;
 }

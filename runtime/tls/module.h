@@ -13,10 +13,19 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+/* A chain, the one to be shown first, and its key. */
+struct tls_identity {
+    CRYPTO_BUFFER **chain;
+    size_t count;
+    EVP_PKEY *key;
+    bool locked; /* the key was, by a passphrase */
+};
+
 struct tls_context {
     SSL_CTX *ssl;
     X509_STORE *store; /* NULL: certificates are not verified */
     CRYPTO_BUFFER_POOL *pool;
+    struct tls_file passwords; /* a copy, for identities that come later */
     u32 depth, level;
     int key_log;
 };
@@ -43,15 +52,11 @@ void error_say(char error[TLS_ERROR_SIZE], const char *what);
 
 /* ---- identity.c: certificates with their keys ---- */
 
-/* The chain of a PEM file, the one to be shown first; the keys in it are skipped. False: error says why. */
-struct identity {
-    CRYPTO_BUFFER **chain;
-    size_t count;
-    EVP_PKEY *key;
-};
-bool identity_read(struct identity *identity, const struct tls_file *certificate, const struct tls_file *key,
-                   const struct tls_file *passwords, CRYPTO_BUFFER_POOL *pool, char error[TLS_ERROR_SIZE]);
-void identity_free(struct identity *identity);
+/* Those of PEM files; keys in that of the certificates are skipped. NULL: error says why. */
+struct tls_identity *identity_open(struct tls_context *context, const struct tls_file *certificate,
+                                   const struct tls_file *key, char error[TLS_ERROR_SIZE]);
+void identity_close(struct tls_identity *identity);
+bool identity_was_locked(const struct tls_identity *identity);
 
 /* ---- verify.c: the peer's certificate ---- */
 

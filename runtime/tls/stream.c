@@ -73,22 +73,6 @@ wire_method(void)
 /* ---- begin and end ---- */
 
 static bool
-show_own(struct tls_stream *stream, const struct tls_peer *peer, char error[TLS_ERROR_SIZE])
-{
-    static const struct tls_file none = {0};
-    struct identity identity;
-    if (!peer->certificate.data)
-        return true;
-    bool good = identity_read(&identity, &peer->certificate, &peer->key, &none, stream->context->pool, error);
-    if (good && !SSL_set_chain_and_key(stream->ssl, identity.chain, identity.count, identity.key, NULL)) {
-        good = false;
-        error_say(error, "joining certificate and key");
-    }
-    identity_free(&identity);
-    return good;
-}
-
-static bool
 set_peer(struct tls_stream *stream, const struct tls_peer *peer, char error[TLS_ERROR_SIZE])
 {
     SSL *ssl = stream->ssl;
@@ -103,7 +87,11 @@ set_peer(struct tls_stream *stream, const struct tls_peer *peer, char error[TLS_
     }
     if (peer->ticket)
         SSL_set_session(ssl, (SSL_SESSION *)peer->ticket);
-    return show_own(stream, peer, error);
+    const struct tls_identity *own = peer->identity;
+    bool good = !own || SSL_set_chain_and_key(ssl, own->chain, own->count, own->key, NULL);
+    if (!good)
+        error_say(error, "joining certificate and key");
+    return good;
 }
 
 struct tls_stream *

@@ -10,8 +10,10 @@ import os
 import re
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -73,10 +75,41 @@ CASES = [
     ("a protocol from a variable", ["good"], "proxy_ssl_alpn $nothing $two;", WHO, "200", {"only": "spcd", "alpn": "two"}),
     ("an address in the certificate", ["good"], VERIFY.replace("x.example", "127.0.0.1"), WHO, "200", {"only": "spcd"}),
     ("keys in a file", ["good"], "proxy_ssl_key_log keys.log;", WHO, "200", {"only": "spcd"}),
+    ("a certificate by variable", ["asks"], "proxy_ssl_certificate $who.pem; proxy_ssl_certificate_key $who.key;", WHO,
+     "200", {}),
+    ("no certificate by variable", ["asks"], "proxy_ssl_certificate $nothing; proxy_ssl_certificate_key $nothing;", WHO,
+     "200", {}),
+    ("a certificate by variable that is not there", ["asks"],
+     "proxy_ssl_certificate $who.lost; proxy_ssl_certificate_key $who.key;", WHO, "500",
+     {"says": "cannot load certificate"}),
+    ("a key by variable that is another's", ["asks"],
+     "proxy_ssl_certificate $who.pem; proxy_ssl_certificate_key ${who}384.key;", WHO, "500",
+     {"only": "spcd", "says": "joining certificate and key failed .*MISMATCH"}),
+    ("a locked key by variable", ["asks"], "proxy_ssl_certificate $who.pem; proxy_ssl_certificate_key locked$nothing.key; "
+     "proxy_ssl_password_file words;", WHO, "200", {}),
+    ("a certificate that is kept", ["asks"], "proxy_ssl_certificate kept$nothing.pem; "
+     "proxy_ssl_certificate_key kept$nothing.key; proxy_ssl_certificate_cache max=1 valid=1s inactive=5s;", WHO, "200",
+     {"only": "spcd"}),
     ("a name that is too long", ["good"], "proxy_ssl_server_name on; proxy_ssl_name $long;", WHO, "500",
      {"only": "spcd", "says": "the name of the upstream server has more than 255 bytes"}),
 ]
-TAIL = ('map $server_port $tail { default example; }\nmap $server_port $nothing { default ""; }\n'
+# directives that spcd refuses before it serves, and what it says; line 3 of the file is where they stand
+REFUSED = [
+    ("proxy_ssl_verify on; proxy_ssl_trusted_certificate nowhere.pem;",
+     r"open\(\) nowhere.pem of proxy_ssl_trusted_certificate, refused.conf:3, failed \(2: No such file or directory\)"),
+    ("proxy_ssl_verify on; proxy_ssl_trusted_certificate words;",
+     r"reading the trusted certificates failed .* of proxy_ssl_trusted_certificate words \(refused.conf:3\)"),
+    ("proxy_ssl_verify on; proxy_ssl_trusted_certificate ca.pem; proxy_ssl_crl ca.pem;",
+     "reading the revoked certificates failed"),
+    ("proxy_ssl_certificate words; proxy_ssl_certificate_key client.key;",
+     r"reading the certificate failed .* of proxy_ssl_certificate words \(refused.conf:3\)"),
+    ("proxy_ssl_certificate client.pem; proxy_ssl_certificate_key client.pem;", "reading the key failed"),
+    ("proxy_ssl_certificate client.pem; proxy_ssl_certificate_key other.key;",
+     "joining certificate and key failed .*MISMATCH"),
+    ("proxy_ssl_certificate client.pem; proxy_ssl_certificate_key locked.key;", "reading the key failed"),
+]
+TAIL = ('map $server_port $who { default client; }\n'
+        'map $server_port $tail { default example; }\nmap $server_port $nothing { default ""; }\n'
         f'map $server_port $two {{ default two; }}\nmap $server_port $long {{ default {"x" * 300}; }}\n')
 
 
@@ -111,6 +144,7 @@ def make_files(folder):
     origins.run(*sign, "-gencrl", "-out", "nobody.crl", cwd=folder)
     origins.run(*sign, "-revoke", "good.pem", cwd=folder)
     origins.run(*sign, "-gencrl", "-out", "revoked.crl", cwd=folder)
+    copy(folder, "client", "kept")
     return ca
 
 
@@ -159,6 +193,24 @@ def logged(server, port):
     return pattern.search(server.read("access.log")).group(1).split(" ", 5)
 
 
+def copy(folder, source, target):
+    for end in ("pem", "key"):
+        with open(f"{folder}/{source}.{end}", "rb") as file, open(f"{folder}/{target}.new", "wb") as new:
+            new.write(file.read())
+        os.rename(f"{folder}/{target}.new", f"{folder}/{target}.{end}")
+
+
+def ask_after_change(folder, port):
+    """Whom the upstream server sees: before the files change, at once thereafter, when they are looked at again."""
+    seen = []
+    for source, pause in (("client", 0), ("client384", 0), ("client384", 1.2)):
+        copy(folder, source, "kept")
+        time.sleep(pause)
+        seen += json.loads(converse(port, WHO)[0])["client"]
+    copy(folder, "client", "kept")
+    return seen
+
+
 def play(kind, folder, cases, ports, fronts):
     build = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
     server = Server(kind, folder, {name: f"{build}/{name}" for name in ("spcc", "spcd")})
@@ -173,6 +225,8 @@ def play(kind, folder, cases, ports, fronts):
             got = converse(fronts + at, lines)
             fields = logged(server, fronts + at)
             says = server.read("error.log")[before:]
+            if name == "a certificate that is kept":
+                got = ask_after_change(folder, fronts + at)
             seen[name] = {"got": got, "log": fields[:5], "tries": fields[5], "says": says}
         return seen
     finally:
@@ -188,6 +242,8 @@ def judge(case, ours, theirs, folder):
         return f"the log does not say {more['says']}:\n{ours['says']}"
     if "alpn" in more and json.loads(ours["got"][0])["alpn"] != more["alpn"]:
         return f"the wrong protocol: {ours['got']}"
+    if name == "a certificate that is kept" and ours["got"] != ["client", "client", "client384"]:
+        return f"seen: {ours['got']}"
     if name == "keys in a file":
         mode = stat.S_IMODE(os.stat(folder + "/keys.log").st_mode)
         with open(folder + "/keys.log", encoding="ascii") as file:
@@ -199,6 +255,22 @@ def judge(case, ours, theirs, folder):
         return f"nginx's log does not say {more['says']}:\n{theirs['says']}"
     differ = [key for key in ("got", "log", "tries") if ours[key] != theirs[key]]
     return "\n".join(f"{key}: spcd {ours[key]}, nginx {theirs[key]}" for key in differ) or None
+
+
+def refusals(folder):
+    """What spcd says wrong of each of REFUSED; the number of those where it does not say what it should."""
+    build, failed = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build")), 0
+    for directives, says in REFUSED:
+        with open(folder + "/refused.conf", "w", encoding="ascii") as file:
+            file.write(f"stream {{ server {{ listen 127.0.0.1:19999; proxy_pass 127.0.0.1:1;\nproxy_ssl on;\n{directives} }} }}\n")
+        subprocess.run([build + "/spcc", "-o", folder + "/refused.spcb", folder + "/refused.conf"], check=True,
+                       capture_output=True)
+        done = subprocess.run([build + "/spcd", "-t", "-p", folder, folder + "/refused.spcb"], capture_output=True,
+                              text=True, check=False)
+        if done.returncode == 0 or not re.search(says, done.stderr):
+            failed += 1
+            print(f"FAILED {directives}: exit {done.returncode}: {done.stderr}")
+    return failed
 
 
 def main():
@@ -214,12 +286,13 @@ def main():
         os.rename(folder + "/access.log", folder + "/access.nginx")
         os.rename(folder + "/error.log", folder + "/error.nginx")
         ours = play("spcd", folder, CASES, ports, first + 40)
+        failed += refusals(folder)
         for case in CASES:
             wrong = judge(case, ours[case[0]], theirs.get(case[0]), folder)
             if wrong:
                 failed += 1
                 print(f"FAILED {case[0]}: {wrong}")
-    print(f"{len(CASES) - failed} passed, {failed} failed")
+    print(f"{len(CASES) + len(REFUSED) - failed} passed, {failed} failed")
     return failed != 0
 
 
