@@ -1,7 +1,7 @@
 /*
- * Certificates and keys whose paths come from variables: read when a handshake needs them and, with a cache, kept as nginx
- * keeps them: so many, dropped when unused for a while, looked at again when old. One that cannot be read ends the
- * session that asked for it and nothing else.
+ * Certificates and keys whose paths come from variables: read when a handshake needs them and, with a cache, kept as
+ * nginx keeps them: so many, dropped when unused for a while, looked at again when old. One that cannot be read ends
+ * the session that asked for it and nothing else.
  */
 #include "spcd.h"
 
