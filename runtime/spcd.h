@@ -554,15 +554,15 @@ struct session {
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
-    u8 phase;
     u32 hash;       /* of hash: where the search is */
+    u8 phase;
     u8 hash_tries;  /* how often it went on */
-    bool hashed;    /* it has begun */
     u8 hold_count, limit_status;
     u8 step;        /* of session.c: what stands between the accepted connection and the content */
-    bool preread;   /* what waits for the upstream was read before, as nginx does it */
     u8 reason;      /* 1 + why it ended; 0: it has not */
-    bool backups;   /* the primaries are used up */
+    bool hashed : 1;  /* hash has begun */
+    bool preread : 1; /* what waits for the upstream was read before, as nginx does it */
+    bool backups : 1; /* the primaries are used up */
     union client_address address;
 };
 
