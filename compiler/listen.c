@@ -127,6 +127,9 @@ read_options(struct unit *unit, struct node *node, struct binding *binding)
         read_keepalive(unit, keepalive, &binding->options);
     binding->fallback = options.word[PARAMETER_listen_default_server] != NULL;
     binding->udp = options.word[PARAMETER_listen_udp] != NULL;
+    const struct word *evict = options.word[PARAMETER_listen_evict_oldest];
+    if (evict != NULL && !binding->udp)
+        diag(unit, no_effect, evict->span, show(unit, evict->text, evict->size), "this listen is not for datagrams");
     for (u32 i = 0; i < PARAMETER_COUNT; i++)
         binding->own |= options.word[i] != NULL && parameters[i].own_socket;
 }

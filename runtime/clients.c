@@ -1,6 +1,7 @@
 /*
  * The clients of datagrams: which session is theirs. One table for each worker, by the client's address, the address
  * of ours that it sends to, and the listener's socket; so a session is found whichever generation it began in.
+ * And, for listeners with evict_oldest, whose session has been idle for longest. What is done with it is for udp.c.
  */
 #include "spcd.h"
 
@@ -10,9 +11,11 @@
 
 struct clients {
     struct session **bucket;
-    u32 mask; /* the number of buckets is a power of two */
+    u32 mask; /* the number of buckets is a power of two, half as many as sessions at the least */
     u64 seed; /* so that nobody can choose clients that share a bucket */
 };
+
+/* ---- by address ---- */
 
 static u64
 mix(u64 hash, const void *data, size_t size)
@@ -74,13 +77,59 @@ clients_forget(struct clients *clients, struct session *s)
     s->client.udp.known = false;
 }
 
+/* ---- by when they were active ---- */
+
+static struct acceptor *
+acceptor_of(const struct session *s)
+{
+    return &s->shard->acceptor[s->listener - s->shard->blob->listener];
+}
+
+static bool
+stands_in_line(const struct acceptor *acceptor, const struct session *s)
+{
+    return s->client.udp.idler || acceptor->idlest == s;
+}
+
+static void
+leave(struct acceptor *acceptor, struct session *s)
+{
+    struct udp_client *client = &s->client.udp;
+    *(client->idler ? &client->idler->client.udp.busier : &acceptor->idlest) = client->busier;
+    *(client->busier ? &client->busier->client.udp.idler : &acceptor->busiest) = client->idler;
+    client->idler = client->busier = NULL;
+}
+
+void
+clients_active(struct session *s)
+{
+    struct acceptor *acceptor = acceptor_of(s);
+    if (!(s->listener->flags & LISTENER_EVICT) || acceptor->busiest == s)
+        return;
+    if (stands_in_line(acceptor, s))
+        leave(acceptor, s);
+    s->client.udp.idler = acceptor->busiest;
+    *(acceptor->busiest ? &acceptor->busiest->client.udp.busier : &acceptor->idlest) = s;
+    acceptor->busiest = s;
+}
+
+void
+clients_gone(struct session *s)
+{
+    struct acceptor *acceptor = acceptor_of(s);
+    if (stands_in_line(acceptor, s))
+        leave(acceptor, s);
+}
+
+/* ---- whole ---- */
+
 struct clients *
 clients_open(u32 sessions)
 {
     struct clients *clients = calloc(1, sizeof *clients);
     if (!clients)
         return NULL;
-    while (clients->mask < sessions)
+    while (clients->mask < sessions / 2)
         clients->mask = clients->mask * 2 + 1;
     clients->bucket = calloc((size_t)clients->mask + 1, sizeof(struct session *));
     if (clients->bucket && getrandom(&clients->seed, sizeof clients->seed, 0) == sizeof clients->seed)

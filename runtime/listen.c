@@ -105,16 +105,18 @@ listen_local(const struct blob *blob, const struct blob_listener *listener, cons
 }
 
 struct session *
-listen_admit(const struct acceptor *acceptor, const struct datagram *datagram)
+listen_admit(struct acceptor *acceptor, const struct datagram *datagram)
 {
     struct shard *shard = acceptor->shard;
-    if (!take_place(acceptor)) {
+    if (!take_place(acceptor) && !(udp_evict(acceptor) && take_place(acceptor))) {
         shard->worker->counter[COUNTER_limited]++;
         return NULL;
     }
     union client_address local = listen_local(shard->blob, acceptor->listener, &datagram->to);
     const struct blob_endpoint *endpoint = endpoint_of(shard->blob, acceptor->listener, &local);
     struct session *s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);
+    if (!s && udp_evict(acceptor))
+        s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);
     if (s)
         return s;
     listen_give_place(shard, acceptor->listener);

@@ -346,7 +346,7 @@ on_header(struct ev_loop *loop, ev_io *io, int events)
 enum step
 preamble_step(struct session *s)
 {
-    if (!s->endpoint->proxy_protocol)
+    if (!session_endpoint(s)->proxy_protocol)
         return STEP_NEXT;
     s->phase = PHASE_PREAMBLE;
     s->action = "reading PROXY protocol";

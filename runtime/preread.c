@@ -231,9 +231,9 @@ static void
 choose_server(struct session *s, const struct value *name)
 {
     const struct blob *blob = s->shard->blob;
-    if (!s->endpoint->names || name->size == 0)
+    if (!session_endpoint(s)->names || name->size == 0)
         return;
-    u32 found = map_value(s, s->endpoint->names, name->text, name->size);
+    u32 found = map_value(s, session_endpoint(s)->names, name->text, name->size);
     if (found)
         s->server = &blob->server[blob->value[found].server];
 }

@@ -280,16 +280,17 @@ limit(u64 limit_ms, double since)
 
 /* While a rate holds a side back, silence is no one's fault. */
 static double
-idle_limit(const struct session *s)
+idle_limit(const struct session *s, const struct blob_proxy *proxy)
 {
-    return rate_waits(&s->client) || rate_waits(&s->upstream) ? ev_now(s->shard->worker->loop) + s->timeout : s->due;
+    bool waits = rate_waits(&s->client) || rate_waits(&s->upstream);
+    return waits ? ev_now(s->shard->worker->loop) + (double)proxy->timeout_ms / 1000 : s->due;
 }
 
 double
 relay_due(const struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    double due = earlier(idle_limit(s), limit(proxy->session_timeout_ms, s->started));
+    double due = earlier(idle_limit(s, proxy), limit(proxy->session_timeout_ms, s->started));
     due = earlier(due, limit(proxy->client_timeout_ms, s->client.active));
     return earlier(due, limit(proxy->upstream_timeout_ms, s->upstream.active));
 }

@@ -30,7 +30,6 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     if (left > 0) {
         ev_timer_set(timer, left, 0);
         ev_timer_start(loop, timer);
-        s->armed = due;
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
@@ -50,13 +49,11 @@ void
 session_arm(struct session *s, double seconds)
 {
     struct ev_loop *loop = s->shard->worker->loop;
-    double at = ev_now(loop) + seconds;
-    if (ev_is_active(&s->timer) && s->armed <= at)
+    if (ev_is_active(&s->timer) && ev_timer_remaining(loop, &s->timer) <= seconds)
         return;
     ev_timer_stop(loop, &s->timer);
     ev_timer_set(&s->timer, seconds, 0);
     ev_timer_start(loop, &s->timer);
-    s->armed = at;
 }
 
 void
@@ -64,13 +61,12 @@ session_timer(struct session *s, double seconds)
 {
     session_arm(s, seconds);
     s->due = ev_now(s->shard->worker->loop) + seconds;
-    s->timeout = seconds;
 }
 
 void
 session_touch(struct session *s)
 {
-    s->due = ev_now(s->shard->worker->loop) + s->timeout;
+    s->due = ev_now(s->shard->worker->loop) + (double)session_proxy(s)->timeout_ms / 1000;
 }
 
 /* ---- the log ---- */
@@ -199,7 +195,7 @@ say_connected(const struct session *s)
     char client[ADDRESS_TEXT];
     address_print(&s->address.any, true, client);
     session_log_bare(s, LEVEL_INFO, "%sclient %s connected to %s", session_is_udp(s) ? "udp " : "", client,
-                     blob_string(blob, blob->address[s->endpoint->address].text));
+                     blob_string(blob, blob->address[session_endpoint(s)->address].text));
 }
 
 static void
@@ -233,7 +229,8 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
     struct session *s = slab_take(&shard->sessions);
     if (!s)
         return NULL;
-    *s = (struct session){.shard = shard, .listener = acceptor->listener, .endpoint = endpoint};
+    *s = (struct session){.shard = shard, .listener = acceptor->listener};
+    s->endpoint = (u32)(endpoint - shard->blob->endpoint);
     s->number = session_number();
     s->action = "initializing session";
     s->begun = ev_now(shard->worker->loop);

@@ -424,6 +424,8 @@ struct acceptor {
     struct shard *shard;
     const struct blob_listener *listener;
     u32 lost; /* datagrams that the system had to drop */
+    struct session *idlest, *busiest; /* with evict_oldest: the session that was active longest ago, and the last one */
+    double evicted_said;              /* when that one was last logged to have lost its place */
 };
 
 struct shard {
@@ -490,7 +492,7 @@ union client_address listen_local(const struct blob *blob, const struct blob_lis
                                   const struct local_ip *ip);
 
 /* A session for the sender of a datagram; NULL: it may not come in. */
-struct session *listen_admit(const struct acceptor *acceptor, const struct datagram *datagram);
+struct session *listen_admit(struct acceptor *acceptor, const struct datagram *datagram);
 
 /* A session of the listener is over: another may come in. */
 void listen_give_place(struct shard *shard, const struct blob_listener *listener);
@@ -499,7 +501,8 @@ void listen_give_place(struct shard *shard, const struct blob_listener *listener
 
 /* A client that sends datagrams, to a socket that is not its own. */
 struct udp_client {
-    struct session *next; /* in the worker's table */
+    struct session *next;           /* in the worker's table */
+    struct session *idler, *busier; /* of a listener with evict_oldest: its neighbours by when they were active */
     struct local_ip local;
     int fd;
     u32 hash;
@@ -510,13 +513,15 @@ struct udp_client {
 /* One side's socket and what waits to be written to it. */
 struct side {
     union {
-        ev_io io; /* io.fd: the socket, -1 for none */
-        struct udp_client udp;
+        struct {
+            ev_io io;          /* io.fd: the socket, -1 for none */
+            u8 *buffer;        /* what waits: bytes at to end of it, from the slab */
+            struct pipe *pipe; /* or what is in this pipe; never both */
+            u32 at, end;
+        };
+        struct udp_client udp; /* for whom nothing waits */
     };
     u64 received, sent;
-    u8 *buffer;        /* what waits: bytes at to end of it, from the slab */
-    struct pipe *pipe; /* or what is in this pipe; never both */
-    u32 at, end;
     u32 streak;        /* bytes that came without a trickle between: many of them are bulk, and spliced */
     bool eof;
     bool shut;         /* we have sent our FIN */
@@ -535,14 +540,11 @@ struct session {
     struct session *next, *previous;
     const struct blob_server *server;
     const struct blob_listener *listener;
-    const struct blob_endpoint *endpoint;
     const char *action;        /* for the log: "connecting to upstream" */
     const char *upstream_name; /* for the log: the target tried last, or the group; NULL for none */
     struct side client, upstream;
     ev_timer timer;
     double due;     /* when the timer is meant to fire */
-    double armed;   /* when it will: never later */
-    double timeout; /* seconds from the last activity; while relaying */
     double begun;   /* when the client came */
     double started; /* when the first connection to an upstream was begun */
     u64 number;     /* nginx's *N */
@@ -551,6 +553,7 @@ struct session {
     struct attempts *attempts; /* from the slab; NULL: no variable asks for them, or none was made */
     struct target *made; /* from the slab: an address that a variable gave; NULL: the target is of a group */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
+    u32 endpoint;   /* the blob's: the address that the client came to */
     u32 upstream_index, target; /* target: within the upstream; UINT32_MAX for none */
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
@@ -570,6 +573,12 @@ static inline const struct blob_proxy *
 session_proxy(const struct session *session)
 {
     return &session->shard->blob->proxy[session->server->proxy];
+}
+
+static inline const struct blob_endpoint *
+session_endpoint(const struct session *session)
+{
+    return &session->shard->blob->endpoint[session->endpoint];
 }
 
 /* nginx's $connection: one sequence for both sides of all workers. */
@@ -600,7 +609,7 @@ session_is_udp(const struct session *session)
 /* The only end: count, log, give everything back. */
 void session_end(struct session *session, enum close reason);
 
-/* Let the timer fire in so many seconds, unless session_touch() comes in between. */
+/* Let the timer fire in so many seconds; or in proxy_timeout from now. */
 void session_timer(struct session *session, double seconds);
 void session_touch(struct session *session);
 
@@ -789,6 +798,10 @@ struct session *clients_find(const struct clients *clients, int fd, const struct
 void clients_enter(struct clients *clients, struct session *session);
 void clients_forget(struct clients *clients, struct session *session);
 
+/* The session was active just now: of those of a listener with evict_oldest it is acceptor->busiest. It is over. */
+void clients_active(struct session *session);
+void clients_gone(struct session *session);
+
 /* ---- udp.c: sessions of datagrams ---- */
 
 /* What a worker needs for at most so many; NULL: there is no memory. */
@@ -802,6 +815,8 @@ void udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events);
 
 /* A socket of an earlier session to the target that was chosen; -1: there is none, or it may not be used again. */
 int udp_reuse(struct session *session);
+/* Where the listener says so, end the session that was idle for longest, so that another may begin. False: none is. */
+bool udp_evict(struct acceptor *acceptor);
 /* The socket towards the upstream is connected. */
 void udp_relay_start(struct session *session);
 void udp_timeout(struct session *session);

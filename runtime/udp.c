@@ -14,6 +14,7 @@
 enum {
     RECEIVE_ROUNDS = 4,   /* batches of one socket before the others have their turn */
     SAY_PAUSE_S = 1,      /* between two lines about what is lost */
+    EVICT_IDLE_S = 1,
 };
 
 struct udp {
@@ -121,11 +122,31 @@ udp_close(struct session *s, enum close reason)
 {
     struct udp *udp = udp_of(s);
     clients_forget(udp->clients, s);
+    clients_gone(s);
     if (s->upstream.io.fd < 0)
         return;
     datagrams_flush(udp->datagrams, s->upstream.io.fd);
     if (reason == CLOSE_answered && keep_socket(s))
         s->upstream.io.fd = -1;
+}
+
+/* Idle: for a second at least, lest a flood of new clients ends what is alive. */
+bool
+udp_evict(struct acceptor *acceptor)
+{
+    struct session *s = acceptor->idlest;
+    double now = ev_now(acceptor->shard->worker->loop);
+    if (!s || s->client.active + EVICT_IDLE_S > now || s->upstream.active + EVICT_IDLE_S > now)
+        return false;
+    if (now - acceptor->evicted_said >= SAY_PAUSE_S) {
+        acceptor->evicted_said = now;
+        log_write(&s->shard->generation->logger, LEVEL_WARN, 0, 0,
+                  "%s has no session left for another client, the one idle for longest ends",
+                  blob_string(s->shard->blob, s->shard->blob->address[s->listener->address].text));
+    }
+    say_end(s, "evicted");
+    session_end(s, CLOSE_evicted);
+    return true;
 }
 
 /* ---- to the upstream ---- */
@@ -195,6 +216,7 @@ forward(struct session *s, const u8 *data, u32 size, u32 segment)
     }
     rate_spend(&s->client, size);
     s->client.active = ev_now(s->shard->worker->loop);
+    clients_active(s);
     s->client.received += size;
     s->client.udp.requests += count_of(size, segment);
     if (!is_introduced(s, proxy)) {
@@ -215,6 +237,7 @@ answer(struct session *s, const struct datagram *piece)
 {
     const struct udp_client *client = &s->client.udp;
     s->upstream.active = ev_now(s->shard->worker->loop);
+    clients_active(s);
     attempt_first_byte(s);
     s->upstream.received += piece->size;
     rate_spend(&s->upstream, piece->size);

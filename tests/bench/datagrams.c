@@ -4,6 +4,7 @@
  *     datagrams origin PORT
  *     datagrams query PORT COUNT SOCKETS      one datagram and its answer each; SOCKETS 0: a new socket for each
  *     datagrams flow PORT COUNT SIZE JOINED   8 sockets, datagrams of SIZE bytes and their answers, JOINED in one piece
+ *     datagrams hold PORT COUNT               so many clients with a datagram and its answer, until standard input ends
  *
  * Everything on 127.0.0.1. A client prints "SENT ANSWERED MEAN_US" and ends; what is not answered in a second is lost.
  */
@@ -198,6 +199,24 @@ flow(const char *port, long count, int size, int joined)
     return 0;
 }
 
+static int
+hold(const char *port, long count)
+{
+    struct sockaddr_in address = loopback(port);
+    long answered = 0;
+    char data[QUERY_SIZE] = "hold";
+    for (long i = 0; i < count; i++) {
+        struct pollfd wait = {new_socket(&address), POLLIN, 0};
+        send(wait.fd, data, sizeof data, 0);
+        answered += poll(&wait, 1, PATIENCE_MS) > 0 && recv(wait.fd, data, sizeof data, MSG_DONTWAIT) > 0;
+    }
+    print_result(count, answered, 0);
+    fflush(stdout);
+    while (read(STDIN_FILENO, data, sizeof data) > 0)
+        continue;
+    return 0;
+}
+
 int
 main(int count, char **argument)
 {
@@ -207,6 +226,8 @@ main(int count, char **argument)
         return query(argument[2], atol(argument[3]), atoi(argument[4]));
     if (count == 6 && strcmp(argument[1], "flow") == 0)
         return flow(argument[2], atol(argument[3]), atoi(argument[4]), atoi(argument[5]));
-    fprintf(stderr, "usage: datagrams origin|query|flow PORT ...\n");
+    if (count == 4 && strcmp(argument[1], "hold") == 0)
+        return hold(argument[2], atol(argument[3]));
+    fprintf(stderr, "usage: datagrams origin|query|flow|hold PORT ...\n");
     return 2;
 }

@@ -40,6 +40,9 @@ def config(kind, where):
             f"events {{ worker_connections 16384; }}\nstream {{{stream}}}\n")
 
 
+IDLE, IDLE_BAR = 10000, 512  # sessions; bytes of user memory for each
+
+
 class Proxy:
     def __init__(self, kind, where, build):
         path = f"{where}/{kind}.conf"
@@ -61,6 +64,14 @@ class Proxy:
                 fields = file.read().rsplit(") ", 1)[1].split()
             total += int(fields[11]) + int(fields[12])
         return total / TICKS
+
+    def memory(self):
+        """Bytes of its own that the process and its children have in memory."""
+        total = 0
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith("Private_")) * 1024
+        return total
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -87,16 +98,34 @@ def measure(kind, case, program, where, build):
         proxy.stop()
 
 
+def measure_idle(kind, program, where, build):
+    """Bytes that each of IDLE sessions takes."""
+    proxy = Proxy(kind, where, build)
+    try:
+        before = proxy.memory()
+        with subprocess.Popen(["taskset", "-c", "1", program, "hold", str(FRONT), str(IDLE)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as holder:
+            answered = int(holder.stdout.readline().split()[1])
+            used = (proxy.memory() - before) / answered
+            holder.stdin.close()
+        print(f"idle: {kind}: {used:.0f} bytes for each of {answered} sessions", file=sys.stderr)
+        return used
+    finally:
+        proxy.stop()
+
+
 def run(options, where):
     program = f"{where}/datagrams"
     subprocess.run(["gcc", "-O2", "-o", program, f"{ROOT}/tests/bench/datagrams.c"], check=True)
     origin = subprocess.Popen(["taskset", "-c", "1", program, "origin", str(ORIGIN)])
     results = {}
     try:
-        for case in CASES:
+        for case in options.only:
             for _ in range(options.rounds):
                 for kind in ("spcd", "nginx"):
                     results.setdefault((case, kind), []).append(measure(kind, case, program, where, options.build))
+        for kind in ("spcd", "nginx"):
+            results["idle", kind] = measure_idle(kind, program, where, options.build)
     finally:
         origin.kill()
         origin.wait()
@@ -106,10 +135,15 @@ def run(options, where):
 def table(results):
     rows = ["| work | spcd | nginx | ratio | bar | lost of 1,000 |", "|---|---|---|---|---|---|"]
     for case, (_, bar) in CASES.items():
+        if (case, "spcd") not in results:
+            continue
         ours, theirs = ([one[0] for one in results[case, kind]] for kind in ("spcd", "nginx"))
         lost = "/".join(f"{statistics.median(one[1] for one in results[case, kind]):.1f}" for kind in ("spcd", "nginx"))
         ours, theirs = statistics.median(ours), statistics.median(theirs)
         rows.append(f"| {case} | {ours:.2f} us | {theirs:.2f} us | {ours / theirs:.2f} | {bar} | {lost} |")
+    ours, theirs = results["idle", "spcd"], results["idle", "nginx"]
+    rows.append(f"| {IDLE:,} idle sessions, memory of each | {ours:.0f} B | {theirs:.0f} B | {ours / theirs:.2f} | "
+                f"{IDLE_BAR} B | |")
     return "\n".join(rows)
 
 
@@ -118,6 +152,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--build", default=f"{ROOT}/build")
     parser.add_argument("--markdown")
+    parser.add_argument("--only", nargs="*", default=list(CASES), help="of the cases")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as where:
         text = table(run(options, where))
