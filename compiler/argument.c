@@ -329,7 +329,7 @@ read_parameter(struct unit *unit, struct node *node, const struct word *word, vo
         later_say(unit, word->span, arena_print(&unit->arena, "%s of %s", shown(unit, word), node->row->name),
                   arena_print(&unit->arena, "\"%.*s\" of %s", (int)strcspn(row->name, "="), row->name,
                               node->row->name));
-        if (!unit->checking) {
+        if (!unit->tolerant) {
             options->word[id] = word;
             return false;
         }

@@ -82,8 +82,42 @@ change_is_ordered(u32 section)
 }
 
 struct change_row
+change_setting(const char *name)
+{
+    static const struct {
+        enum directive_id id;
+        struct change_row row;
+    } settings[] = {
+#define SETTING(directive, ...) {DIRECTIVE_##directive, {.section = SECTION_SETTING, __VA_ARGS__}},
+#include "changes.def"
+    };
+    static const struct {
+        enum parameter_id id;
+        struct change_row row;
+    } of_parameters[] = {
+#define SETTING_PARAMETER(of, id, ...) {PARAMETER_##of##_##id, {.section = SECTION_SETTING, __VA_ARGS__}},
+#include "changes.def"
+    };
+    struct change_row row = {.section = SECTION_SETTING, .less = CATEGORY_other_changed,
+                             .more = CATEGORY_other_changed, .other = CATEGORY_other_changed};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (strcmp(directives[settings[i].id].name, name) == 0)
+            row = settings[i].row;
+    for (size_t i = 0; i < sizeof of_parameters / sizeof *of_parameters; i++) {
+        const char *own = parameters[of_parameters[i].id].name; /* "ssl of listen 443" */
+        size_t size = strcspn(own, "=");
+        if (strncmp(own, name, size) == 0 && strncmp(name + size, " of ", strlen(" of ")) == 0)
+            row = of_parameters[i].row;
+    }
+    row.name = "";
+    return row;
+}
+
+struct change_row
 change_row(const struct fact *fact)
 {
+    if (fact->section >= SECTION_SETTING)
+        return change_setting(fact->entry);
     const struct change_row *found = NULL;
     for (const struct change_row *row = rows; row < rows + sizeof rows / sizeof *rows; row++)
         if (row->section == fact->section && row->offset == fact->field->offset &&

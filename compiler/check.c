@@ -257,7 +257,7 @@ check_support(struct unit *unit, struct node *node)
     const struct directive *row = node->row;
     if (row->support == SUPPORT_LATER) {
         later_say(unit, node->word[0].span, shown(unit, &node->word[0]), row->name);
-        node->broken |= !unit->checking;
+        node->broken |= !unit->tolerant;
     } else if (row->support == SUPPORT_NOTED && !unit->noted[row - directives]) {
         unit->noted[row - directives] = true; /* once is enough */
         diag(unit, no_effect, node->word[0].span, shown(unit, &node->word[0]), row->says);

@@ -5,6 +5,7 @@
  */
 #include "difference.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- records ---- */
@@ -125,6 +126,17 @@ form_of(const struct blob_field *field)
     return strcmp(field->name, "head") == 0 ? "*%" : strcmp(field->name, "tail") == 0 ? "%*" : "%";
 }
 
+/* That there is a part at all, where that has a name. */
+static void
+add_presence(const struct content *content, struct thing *thing, struct fact fact, u64 value)
+{
+    if (change_row(&fact).name == NULL)
+        return;
+    fact.text = "on";
+    fact.number = value != 0;
+    add_fact(content, thing, &fact);
+}
+
 static void
 add_record(const struct content *content, struct thing *thing, u32 section, u32 index, const char *form)
 {
@@ -142,7 +154,9 @@ add_record(const struct content *content, struct thing *thing, u32 section, u32 
             add_bits(content, thing, fact, value);
         } else if (fact.field->rule == RULE_SPAN && change_entry(fact.field->section) != NULL) {
             add_entries(content, thing, fact, record, form);
-        } else if (fact.field->rule == RULE_REF && change_is_part(fact.field->section)) {
+        } else if ((fact.field->rule == RULE_REF || fact.field->rule == RULE_NEED) &&
+                   change_is_part(fact.field->section)) {
+            add_presence(content, thing, fact, value);
             if (value != 0)
                 add_record(content, thing, fact.field->section, (u32)value, form_of(fact.field));
         } else {
@@ -150,6 +164,68 @@ add_record(const struct content *content, struct thing *thing, u32 section, u32 
             read_value(content, &plain, record, fact.field);
             add_fact(content, thing, &plain);
         }
+    }
+}
+
+/* ---- settings ---- */
+
+/* The place, counted from 1, of the first of ranks that is among the words of text; 0: none is. */
+static u64
+rank_of(const char *ranks, const char *text)
+{
+    u64 rank = 1;
+    for (const char *word = ranks; *word != '\0'; rank++) {
+        size_t size = strcspn(word, "|");
+        for (const char *at = text; *at != '\0';) {
+            size_t length = strcspn(at, " ");
+            if (length == size && strncasecmp(at, word, size) == 0)
+                return rank;
+            at += length + (at[length] != '\0');
+        }
+        word += size + (word[size] != '\0');
+    }
+    return 0;
+}
+
+static void
+add_setting(const struct content *content, struct thing *thing, const struct setting *setting)
+{
+    static const struct blob_field field = {.name = "setting", .rule = RULE_TEXT};
+    struct change_row row = change_setting(setting->name);
+    struct fact fact = {.section = SECTION_SETTING, .field = &field, .entry = setting->name, .text = setting->text};
+    fact.spot = setting->file != NULL ? (struct spot){setting->file, setting->line} : thing->spot;
+    if (strncmp(setting->name, "ssl_", strlen("ssl_")) == 0)
+        fact.section = SECTION_SETTING_TLS;
+    thing->sections |= 1ull << fact.section;
+    fact.counted = row.ranks != NULL || row.number;
+    if (fact.counted)
+        fact.number = row.number ? strtoull(setting->text, NULL, 10) : rank_of(row.ranks, setting->text);
+    add_fact(content, thing, &fact);
+}
+
+static void
+add_settings(const struct content *content, struct thing *thing, u32 section, u32 index)
+{
+    const struct setting *setting = content->settings->item;
+    const u32 key[] = {section, index};
+    thing->sections |= 1ull << SECTION_SETTING;
+    u32 first = map_find(&content->first_setting, key, sizeof key);
+    for (u32 i = first - 1; first != 0 && i < content->settings->count; i++) {
+        if (setting[i].section != section || setting[i].index != index)
+            break;
+        add_setting(content, thing, &setting[i]);
+    }
+}
+
+/* Those of a record stand side by side. */
+static void
+index_settings(struct content *content)
+{
+    const struct setting *setting = content->settings->item;
+    for (u32 i = 0; i < content->settings->count; i++) {
+        const u32 key[] = {setting[i].section, setting[i].index};
+        u32 *first = map_at_copy(content->arena, &content->first_setting, key, sizeof key);
+        *first = *first != 0 ? *first : i + 1;
     }
 }
 
@@ -181,6 +257,7 @@ add_server(const struct content *content, struct thing *thing, u32 index)
 {
     const struct blob_server *server = &content->blob->server[index];
     add_record(content, thing, SECTION_server, index, "%");
+    add_settings(content, thing, SECTION_server, index);
     if (server->proxy != 0)
         add_record(content, thing, SECTION_proxy, server->proxy, "%");
 }
@@ -240,7 +317,9 @@ add_group(struct content *content, u32 index)
     const struct blob *blob = content->blob;
     const struct blob_upstream *upstream = &blob->upstream[index];
     const char *group = arena_print(content->arena, "upstream %s", blob_string(blob, upstream->name));
-    add_record(content, add_thing(content, THING_GROUP, group, SECTION_upstream, index), SECTION_upstream, index, "%");
+    struct thing *whole = add_thing(content, THING_GROUP, group, SECTION_upstream, index);
+    add_record(content, whole, SECTION_upstream, index, "%");
+    add_settings(content, whole, SECTION_upstream, index);
     for (u32 i = upstream->peer; i < upstream->peer + upstream->peer_count; i++) {
         const char *own = blob_string(blob, blob->peer[i].name);
         const char *peer = arena_print(content->arena, "%s of %s", own, group);
@@ -261,11 +340,14 @@ add_variable(struct content *content, u32 index)
 }
 
 void
-content_open(struct content *content, struct arena *arena, const struct blob *blob)
+content_open(struct content *content, struct arena *arena, const struct blob *blob, const struct vector *settings)
 {
-    *content = (struct content){.arena = arena, .blob = blob};
+    *content = (struct content){.arena = arena, .blob = blob, .settings = settings};
     content->routes = route_find(content);
-    add_record(content, add_thing(content, THING_PROCESS, "the process", SECTION_main, 1), SECTION_main, 1, "%");
+    index_settings(content);
+    struct thing *process = add_thing(content, THING_PROCESS, "the process", SECTION_main, 1);
+    add_record(content, process, SECTION_main, 1, "%");
+    add_settings(content, process, SECTION_main, 1);
     for (u32 i = 1; i < blob->listener_count; i++) {
         const struct blob_listener *listener = &blob->listener[i];
         for (u32 j = 0; j < listener->endpoint_count; j++)

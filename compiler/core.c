@@ -74,4 +74,5 @@ core_finish(struct unit *unit)
     struct blob_main *record = image_at(unit, SECTION_main, 1);
     record->listener_count = image_count(unit, SECTION_listener) - 1;
     record->listener = record->listener_count > 0;
+    setting_gather(unit, &unit->stream, SECTION_main, 1);
 }

@@ -56,7 +56,7 @@ category_of(const struct change_row *row, const struct fact *old, const struct f
         before = before == 0 ? UINT64_MAX : before;
         after = after == 0 ? UINT64_MAX : after;
     }
-    return after > before ? row->more : row->less;
+    return after > before ? row->more : after < before ? row->less : row->other;
 }
 
 static bool
@@ -64,7 +64,8 @@ is_same(const struct fact *old, const struct fact *new)
 {
     if (old->text == NULL || new->text == NULL)
         return old->text == new->text;
-    return old->counted ? old->number == new->number : strcmp(old->text, new->text) == 0;
+    bool same_text = strcmp(old->text, new->text) == 0; /* of a setting, whose rank is not all it says */
+    return old->counted ? old->number == new->number && (same_text || old->section < SECTION_SETTING) : same_text;
 }
 
 /* A value for people: what no limit or nothing is called. */
@@ -215,11 +216,12 @@ compare_place(const struct comparison *comparison, const struct thing *latest, c
 }
 
 void
-difference(struct change_list *list, const struct blob *old, const struct blob *new)
+difference(struct change_list *list, const struct blob *old, const struct vector *old_settings,
+           const struct blob *new, const struct vector *new_settings)
 {
     struct content before, after;
-    content_open(&before, list->arena, old);
-    content_open(&after, list->arena, new);
+    content_open(&before, list->arena, old, old_settings);
+    content_open(&after, list->arena, new, new_settings);
     const struct comparison comparison = {list, &before, &after};
     struct thing **thing = after.things.item;
     const struct thing *latest = NULL;

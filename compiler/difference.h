@@ -51,17 +51,25 @@ struct thing {
     struct vector facts; /* of struct fact */
     struct map entries;  /* field and name -> 1 + index in facts */
 };
-static_assert(SECTION_COUNT < 64, "a bit for each section");
+static_assert(SECTION_COUNT < 62, "a bit for each section, and two for settings");
+
+/* Facts that are no field, but a setting, of the directive that is their entry. Those for TLS with clients say nothing
+ * where there is none. */
+enum { SECTION_SETTING = SECTION_COUNT, SECTION_SETTING_TLS };
 
 struct content {
     struct arena *arena;
     const struct blob *blob;
+    const struct vector *settings; /* of struct setting: what the blob cannot say */
+    struct map first_setting;      /* section and index -> 1 + index in settings */
     struct vector things; /* of struct thing *, in the order of the blob */
     struct map of;        /* name -> 1 + index in things */
     bool *routes;         /* by slot: it decides where sessions go */
 };
 
-void content_open(struct content *content, struct arena *arena, const struct blob *blob);
+/* settings: of struct setting. */
+void content_open(struct content *content, struct arena *arena, const struct blob *blob,
+                  const struct vector *settings);
 struct thing *content_find(const struct content *content, const char *name);
 /* What thing says of the same as like does; NULL: nothing. */
 const struct fact *content_fact(const struct content *content, const struct thing *thing, const struct fact *like);
@@ -107,6 +115,8 @@ struct change_row {
     const char *name;
     const char *none; /* for people: what is there if nothing is said */
     bool unlimited, silent;
+    const char *ranks; /* of a setting: words in order, and the first of those that it has counts */
+    bool number;       /* of a setting: its value counts */
 };
 
 /* One of the things that a change happens to. */
@@ -128,6 +138,8 @@ struct change_list {
     struct map merged; /* category, what, old and new -> 1 + index in changes */
 };
 
+/* The row for a setting of that name. */
+struct change_row change_setting(const char *name);
 /* The row for a fact; where there is none, one of "other-changed". */
 struct change_row change_row(const struct fact *fact);
 /* Is it said already by the name of a thing, or made from what else is said? */
@@ -150,6 +162,7 @@ void change_print_json(struct change_list *list, const char *old, const char *ne
 /* ---- difference.c ---- */
 
 /* Find what changes for traffic. */
-void difference(struct change_list *list, const struct blob *old, const struct blob *new);
+void difference(struct change_list *list, const struct blob *old, const struct vector *old_settings,
+                const struct blob *new, const struct vector *new_settings);
 
 #endif

@@ -106,7 +106,7 @@ say_later(struct unit *unit, struct span span, const char *name)
 {
     const char *key = lower_case(unit, name);
     bool declared = map_find(&unit->variables, key, strlen(key)) != 0;
-    if (unit->checking && declared)
+    if (unit->tolerant && declared)
         return; /* what declares it was named */
     if (declared || is_later(name))
         later_say(unit, span, arena_print(&unit->arena, "the variable %s", show(unit, name, strlen(name))),

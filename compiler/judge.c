@@ -12,7 +12,7 @@
 void
 later_say(struct unit *unit, struct span span, const char *what, const char *name)
 {
-    if (!unit->checking) {
+    if (!unit->tolerant) {
         diag(unit, not_yet, span, what);
         return;
     }

@@ -299,10 +299,13 @@ listen_compile_server(struct unit *unit, struct node *block)
     compile_content(unit, block, &record);
     scope_land(unit, &unit->here, SECTION_server, &record);
     u32 server = image_add(unit, SECTION_server, &record, block->word[0].span);
+    setting_gather(unit, &unit->here, SECTION_server, server);
     if (unit->here.of[DIRECTIVE_listen] == NULL && !is_unsure(unit, block))
         diag(unit, no_listen, block->word[0].span);
     for (struct node *node = unit->here.of[DIRECTIVE_listen]; node != NULL; node = node->again)
         collect(unit, node, server, block);
+    for (const struct node *node = unit->here.of[DIRECTIVE_listen]; node != NULL; node = node->again)
+        setting_gather_parameters(unit, node, SECTION_server, server);
 }
 
 /* ---- sockets ---- */

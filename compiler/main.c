@@ -124,7 +124,7 @@ run_one(const struct settings *settings, struct report *report, const char *file
     struct unit unit;
     int status = FAILED;
     if (open_unit(&unit, settings)) {
-        unit.checking = check_only;
+        unit.checking = unit.tolerant = check_only;
         bool readable = compile(&unit, file);
         bool passed = report_unit(report, &unit, file, readable);
         status = !readable ? FAILED : passed ? CLEAN : FINDINGS;
@@ -256,6 +256,7 @@ load(struct unit *unit, const struct settings *settings, const char *path, struc
     if (is_blob(path)) {
         data = map_file(path, &size); /* until the program ends */
     } else if (open_unit(unit, settings)) {
+        unit->comparing = unit->tolerant = true;
         bool readable = compile(unit, path);
         if (!readable || diag_failed(unit)) {
             diag_print(unit, stderr, report_wants_colour());
@@ -283,7 +284,7 @@ run_diff(const struct settings *settings, char **file, int count)
     if (!load(&old, settings, file[0], &before) || !load(&new, settings, file[1], &after))
         return FAILED;
     struct change_list list = {.arena = &new.arena};
-    difference(&list, &before, &after);
+    difference(&list, &before, &old.settings, &after, &new.settings);
     if (json)
         change_print_json(&list, file[0], file[1], stdout);
     else

@@ -495,6 +495,23 @@ void land(void *record, const struct landing *into, u32 bit, u64 value);
 /* The largest value that blob.def allows there. */
 u64 land_most(const struct landing *into);
 
+/* ---- setting.c: what is judged but not compiled, for spcc diff ---- */
+
+/* What a block says by a directive, or by a parameter of one, that spcd does not have. */
+struct setting {
+    enum section section;        /* the record of the block */
+    u32 index;
+    const struct directive *row; /* NULL: it is a parameter */
+    const char *name, *text;
+    const char *file;            /* NULL: it is what absence means */
+    u32 line;
+};
+
+/* Note the directives that hold in scope, for the record; of main, those that are not inherited. */
+void setting_gather(struct unit *unit, const struct scope *scope, enum section section, u32 index);
+/* Note the parameters of a listen or a server. */
+void setting_gather_parameters(struct unit *unit, const struct node *node, enum section section, u32 index);
+
 /* ---- image.c: records, text, origins; the file ---- */
 
 struct image {

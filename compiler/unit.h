@@ -19,6 +19,8 @@ struct unit {
 
     /* main.c */
     bool checking; /* spcc check: nothing is written */
+    bool comparing; /* spcc diff: what spcd lacks is gathered */
+    bool tolerant; /* of what spcd lacks: it is judged, and no mistake; spcc check and spcc diff */
     bool pedantic; /* -W: say also what is off by default */
 
     /* diag.c */
@@ -63,6 +65,7 @@ struct unit {
 
     /* judge.c */
     struct judge *judge;
+    struct vector settings; /* setting.c: of struct setting */
     struct vector later; /* of const char *: what spcd does not have yet */
     struct span later_span;
 

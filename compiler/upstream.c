@@ -140,6 +140,16 @@ declare(struct unit *unit, const struct word *word, u32 record)
     return true;
 }
 
+static void
+gather_settings(struct unit *unit, struct node *block, u32 upstream)
+{
+    struct scope scope;
+    scope_fill(&scope, NULL, block);
+    setting_gather(unit, &scope, SECTION_upstream, upstream);
+    for (const struct node *node = scope.of[DIRECTIVE_upstream_server]; node != NULL; node = node->again)
+        setting_gather_parameters(unit, node, SECTION_upstream, upstream);
+}
+
 void
 upstream_compile(struct unit *unit, struct node *block)
 {
@@ -159,7 +169,9 @@ upstream_compile(struct unit *unit, struct node *block)
     add_peers(unit, block, true, &peers);
     record.peer_count = image_count(unit, SECTION_peer) - record.peer;
     balance_compile(unit, block, &record);
-    declare(unit, word, image_add(unit, SECTION_upstream, &record, block->word[0].span));
+    u32 made = image_add(unit, SECTION_upstream, &record, block->word[0].span);
+    declare(unit, word, made);
+    gather_settings(unit, block, made);
 }
 
 /* ---- proxy_pass ---- */

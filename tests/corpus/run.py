@@ -32,6 +32,10 @@ def check(path, include):
     return done.returncode, done.stderr, [f"{m['place']} {m['code']}" for m in ERROR.finditer(done.stderr)]
 
 
+def differs(path, include):
+    return subprocess.run([SPCC, "diff", "-I", include, path, path], capture_output=True, timeout=60, check=False).returncode
+
+
 def neutral_includes(folder):
     """What the corpus's neutral include paths name: an empty file."""
     os.makedirs(folder + "/run")
@@ -55,6 +59,8 @@ def judge(path, include, expected, verbose):
     """True if spcc said what it should."""
     status, text, errors = check(path, include)
     good = errors == expected and status == (1 if expected else 0)
+    if not expected and good and differs(path, include):
+        good, text = False, "spcc diff finds it different from itself"
     if verbose or not good:
         name = os.path.relpath(path, CORPUS)
         print(f"{'' if good else 'WRONG '}{name}: exit {status}, expected {', '.join(expected) or 'no error'}\n{text}")
