@@ -163,6 +163,21 @@ list_words(struct unit *unit, const char *words, struct nearest *nearest)
     return result;
 }
 
+/* What others write for on and off. */
+static const char *
+flag_meant(const char *text)
+{
+    static const char *const yes[] = {"yes", "true", "1", "enable", "enabled"};
+    static const char *const no[] = {"no", "false", "0", "disable", "disabled"};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        if (strcasecmp(text, yes[i]) == 0)
+            return "on";
+        if (strcasecmp(text, no[i]) == 0)
+            return "off";
+    }
+    return "on or off";
+}
+
 static void
 say_malformed(struct unit *unit, const struct take *take, const char *what, const char *text, struct span span)
 {
@@ -171,6 +186,7 @@ say_malformed(struct unit *unit, const struct take *take, const char *what, cons
     switch ((enum kind)take->kind) {
     case TAKE_FLAG:
         diag(unit, bad_flag, span, word);
+        diag_help(unit, "write %s", flag_meant(text));
         break;
     case TAKE_COUNT:
         diag(unit, bad_count, span, word);

@@ -41,17 +41,32 @@ distance(const char *one, u32 one_size, const char *other, u32 other_size)
     return row[one_size][other_size];
 }
 
+/* The edits that make name of word, or none if it is not like it. A long name with more behind it is that name. */
+static u32
+likeness(const char *word, size_t word_size, const char *name, size_t size)
+{
+    enum { LONG = 6, MORE = 3 };
+    if (size > LENGTH_MAX || word_size > LENGTH_MAX)
+        return UINT32_MAX;
+    if (size >= LONG && word_size > size + MORE && strncasecmp(word, name, size) == 0)
+        return MORE;
+    if (size + 4 < word_size || word_size + 4 < size)
+        return UINT32_MAX;
+    u32 limit = (u32)(word_size < size ? word_size : size) / 3;
+    u32 edits = distance(word, (u32)word_size, name, (u32)size);
+    return edits > limit + (limit == 0 && size > 1) ? UINT32_MAX : edits;
+}
+
+/* Of two that are as near the longer one is taken: letters are forgotten more often than they are made up. */
 void
 nearest_try(struct nearest *nearest, const char *name)
 {
-    size_t size = strlen(name), word_size = strlen(nearest->word);
-    if (size > LENGTH_MAX || word_size > LENGTH_MAX || size + 4 < word_size || word_size + 4 < size)
+    size_t size = strlen(name);
+    u32 edits = likeness(nearest->word, strlen(nearest->word), name, size);
+    if (edits == UINT32_MAX)
         return;
-    u32 limit = (u32)(word_size < size ? word_size : size) / 3;
-    u32 edits = distance(nearest->word, (u32)word_size, name, (u32)size);
-    if (edits > limit + (limit == 0 && size > 1))
-        return;
-    if (nearest->best == NULL || edits < nearest->distance) {
+    if (nearest->best == NULL || edits < nearest->distance ||
+        (edits == nearest->distance && size > strlen(nearest->best))) {
         nearest->best = name;
         nearest->distance = edits;
     }
