@@ -11,7 +11,7 @@ BUILD ?= build$(if $(SAN),-san)
 
 SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libboringssl-dev
 DEPS := $(SPCC_DEPS) libev-dev
-CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml
+CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates
 FUZZ_DEPS := clang libclang-rt-dev
 BENCH_DEPS := haproxy strace valgrind
 

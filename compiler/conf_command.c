@@ -22,6 +22,12 @@ const struct conf_command conf_options[] = {
     {0},
 };
 
+const char *
+conf_command_fate(const struct conf_command *row)
+{
+    return row->use == REFUSED ? "refused: " : row->use == NOTHING ? "no effect: " : "";
+}
+
 static const char version_words[] = "TLSv1|TLSv1.1|TLSv1.2|TLSv1.3";
 enum { ALL_VERSIONS = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3 };
 

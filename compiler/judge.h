@@ -8,6 +8,9 @@
 
 #include "spcc.h"
 
+/* "sha256//" and the digest behind it, of proxy_ssl_pin. */
+enum { PIN_PREFIX = 8, PIN_SIZE = 44 };
+
 /* ---- names: things that one directive declares and another one uses ---- */
 
 enum thing { THING_FORMAT, THING_LIMIT, THING_MATCH, THING_KEYVAL, THING_COUNT };
@@ -171,6 +174,7 @@ void judge_upstream(struct unit *unit, struct node *node);
 void judge_peer(struct unit *unit, struct node *node);
 
 void judge_alpn(struct unit *unit, struct node *node);
+void judge_pin(struct unit *unit, struct node *node);
 void judge_session_cache(struct unit *unit, struct node *node);
 void judge_ocsp_cache(struct unit *unit, struct node *node);
 void judge_responder(struct unit *unit, struct node *node);

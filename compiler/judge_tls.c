@@ -20,6 +20,22 @@ judge_alpn(struct unit *unit, struct node *node)
     }
 }
 
+/* As curl writes them, and RFC 7469 nearly so: base64 of 32 bytes, whose last digit has two bits of nothing. */
+void
+judge_pin(struct unit *unit, struct node *node)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (u32 i = 1; i < node->word_count; i++) {
+        const struct word *word = &node->word[i];
+        const char *text = word->text + PIN_PREFIX;
+        bool good = word->size == PIN_PREFIX + PIN_SIZE && strncmp(word->text, "sha256//", PIN_PREFIX) == 0 &&
+                    strspn(text, digits) == PIN_SIZE - 1 && text[PIN_SIZE - 1] == '=' &&
+                    (strchr(digits, text[PIN_SIZE - 2]) - digits) % 4 == 0;
+        if (!good)
+            diag(unit, bad_pin, word->span, judge_show(unit, word));
+    }
+}
+
 /* ---- caches in zones ---- */
 
 /* "shared:NAME:SIZE" */

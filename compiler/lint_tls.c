@@ -29,7 +29,8 @@ void
 lint_tls_verify(struct lint *lint)
 {
     const struct node *tls = lint_node(lint, DIRECTIVE_proxy_ssl);
-    if (!is_encrypting(lint) || lint_value(lint, DIRECTIVE_proxy_ssl_verify) != 0 || stays_here(lint))
+    if (!is_encrypting(lint) || lint_value(lint, DIRECTIVE_proxy_ssl_verify) != 0 || stays_here(lint) ||
+        lint_node(lint, DIRECTIVE_proxy_ssl_pin) != NULL)
         return;
     const struct node *verify = lint_node(lint, DIRECTIVE_proxy_ssl_verify);
     const struct node *where = verify != NULL ? verify : tls;

@@ -80,6 +80,17 @@ print_parameters(enum directive_id of, FILE *file)
 }
 
 static void
+print_commands(const char *title, const struct conf_command *row, FILE *file)
+{
+    fprintf(file, "\n| %s | here |\n|---|---|\n", title);
+    for (; row->name != NULL; row++) {
+        fprintf(file, "| `%s` | %s", row->name, conf_command_fate(row));
+        escaped(row->says, file);
+        fputs(" |\n", file);
+    }
+}
+
+static void
 print_directive(const struct directive *row, FILE *file)
 {
     const char *brought = vocabulary_origin(row), *rules = vocabulary_rules(row);
@@ -97,6 +108,10 @@ print_directive(const struct directive *row, FILE *file)
     escaped(row->says, file);
     fprintf(file, "%s%s%s\n", row->support == SUPPORT_NOTED ? "." : "", rules[0] != '\0' ? " " : "", rules);
     print_parameters((enum directive_id)(row - directives), file);
+    if (row == &directives[DIRECTIVE_proxy_ssl_conf_command]) {
+        print_commands("command", conf_commands, file);
+        print_commands("word of `Options`", conf_options, file);
+    }
 }
 
 static void

@@ -193,6 +193,21 @@ compile_alpn(struct unit *unit, const struct scope *scope, struct blob_proxy_ssl
         image_add(unit, SECTION_alpn, (struct blob_alpn *)values.item + i, node->word[0].span);
 }
 
+static void
+compile_pins(struct unit *unit, const struct scope *scope, struct blob_tls *tls)
+{
+    struct node *node = node_of(scope, DIRECTIVE_proxy_ssl_pin);
+    if (node == NULL)
+        return;
+    for (u32 i = 1; i < node->word_count && (i > 1 || node->index == 0); i++) {
+        struct blob_pin pin = {image_text(unit, node->word[i].text + PIN_PREFIX, PIN_SIZE)};
+        u32 index = image_add(unit, SECTION_pin, &pin, node->word[i].span);
+        node->index = i == 1 ? index : node->index;
+    }
+    tls->pin = node->index;
+    tls->pin_count = node->word_count - 1;
+}
+
 static u32
 compile_key_log(struct unit *unit, const struct scope *scope)
 {
@@ -230,6 +245,8 @@ proxy_ssl_compile(struct unit *unit, const struct scope *scope, const struct nod
         tls.flags |= TLS_SESSION_REUSE;
     if (is_on(scope, DIRECTIVE_proxy_ssl_server_name, false))
         tls.flags |= TLS_SEND_NAME;
+    if (is_on(scope, DIRECTIVE_proxy_ssl_certificate_reload, false))
+        tls.flags |= TLS_RELOAD;
     if (is_on(scope, DIRECTIVE_proxy_ssl_verify, false)) {
         const struct node *depth = node_of(scope, DIRECTIVE_proxy_ssl_verify_depth);
         tls.flags |= TLS_VERIFY;
@@ -240,6 +257,7 @@ proxy_ssl_compile(struct unit *unit, const struct scope *scope, const struct nod
     compile_choices(unit, scope, &tls);
     compile_identity(unit, scope, &record, &tls);
     tls.key_log = compile_key_log(unit, scope);
+    compile_pins(unit, scope, &tls);
     record.name = compile_name(unit, scope, pass);
     compile_alpn(unit, scope, &record);
     record.tls = share(unit, &tls, node->word[0].span);

@@ -599,6 +599,8 @@ struct conf_command {
     const char *says;
 };
 extern const struct conf_command conf_commands[], conf_options[]; /* up to one without a name */
+/* What becomes of it, before what it says: "refused: ", "no effect: " or "". */
+const char *conf_command_fate(const struct conf_command *row);
 void conf_command_read(struct unit *unit, const struct node *node, struct tls_choices *choices);
 
 /* balance.c: the method of a group whose peers are records already, and its points. */

@@ -30,7 +30,7 @@ static struct {
     bool draining;
     ev_io io;
     ev_async wake;
-    ev_timer drain, resolve;
+    ev_timer drain, resolve, look;
     ev_signal signal[5];
     struct incoming {
         int blob, *socket, *log, *file;
@@ -78,6 +78,10 @@ publish(struct generation *g)
         ev_timer_again(control.loop, &control.resolve);
     else
         ev_timer_stop(control.loop, &control.resolve);
+    if (control.channel < 0 && files_are_watched(g->surroundings))
+        ev_timer_again(control.loop, &control.look);
+    else
+        ev_timer_stop(control.loop, &control.look);
 }
 
 /* Take surroundings whose sockets are already open, or close what is new in them. */
@@ -180,8 +184,11 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
     memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
     for (u32 i = 0; i < s->log_count; i++)
         s->log[i] = fcntl(old->log[i], F_DUPFD_CLOEXEC, 0);
-    for (u32 i = 1; i < old->mapping->blob.file_count; i++)
+    for (u32 i = 1; i < old->mapping->blob.file_count; i++) {
         s->file[i] = fcntl(old->file[i], F_DUPFD_CLOEXEC, 0);
+        s->mark[i] = old->mark[i];
+        s->seen[i] = old->seen[i];
+    }
     struct generation *g = generation_open(s);
     if (!g) {
         surroundings_close(s, old);
@@ -331,6 +338,18 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     }
 }
 
+static void
+on_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)timer, (void)events;
+    struct surroundings *current = control.current->surroundings, *next;
+    if (control.draining || !files_have_changed(current))
+        return;
+    next = supervisor_renew(current, &control.current->logger);
+    if (next)
+        adopt(next);
+}
+
 /* ---- whole ---- */
 
 /* libev keeps some bytes for each descriptor in each loop, and twice as much while an array grows. */
@@ -368,6 +387,7 @@ watch(void)
     ev_async_init(&control.wake, on_wake);
     ev_async_start(control.loop, &control.wake);
     ev_timer_init(&control.resolve, on_resolve, 0, RESOLVE_AGAIN_S);
+    ev_timer_init(&control.look, on_look, 0, FILES_LOOK_MS / 1000.0);
     if (control.channel >= 0) {
         ev_io_init(&control.io, on_message, control.channel, EV_READ);
         ev_io_start(control.loop, &control.io);

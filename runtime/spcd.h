@@ -235,6 +235,14 @@ void mapping_close(struct mapping *mapping);
 
 /* ---- surroundings.c: what a blob needs of the system, opened with privilege ---- */
 
+/* What tells that a file is another one than before. */
+struct file_mark {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec written;
+};
+
 /* Sockets stand in the order of the blob's listeners; one with reuseport has as many as there are workers. */
 struct surroundings {
     struct mapping *mapping;
@@ -246,6 +254,7 @@ struct surroundings {
     int *log;
     const char **log_path;
     int *file; /* one for each of the blob's file records */
+    struct file_mark *mark, *seen; /* of each: when it was opened, or taken to have changed; at the last look */
 };
 
 /* Count what the blob asks for; nothing is open yet (-1 everywhere). Takes the mapping. Dies without memory. */
@@ -284,6 +293,16 @@ u32 surroundings_socket(const struct surroundings *surroundings, u32 listener, u
 
 /* The place of the log record's file in log[]; UINT32_MAX for one that is no file. */
 u32 surroundings_log(const struct surroundings *surroundings, const struct blob_log *record);
+
+/* ---- files.c: files that a generation reads when it opens ---- */
+
+enum { FILES_LOOK_MS = 1000 }; /* how often those that are watched are looked at */
+
+/* Open them all. False: the logger was told why. */
+bool files_open(struct surroundings *surroundings, const struct logger *logger);
+/* Are there some to be looked at (proxy_ssl_certificate_reload)? Has one of them changed, and was written whole? */
+bool files_are_watched(const struct surroundings *surroundings);
+bool files_have_changed(struct surroundings *surroundings);
 
 /* ---- channel.c: supervisor to server, and back ---- */
 
@@ -325,6 +344,8 @@ int supervisor_run(const struct options *options);
 /* Read the blob at its path again and open what it needs, keeping the sockets that old has. NULL: logged why. */
 struct surroundings *supervisor_open(const struct options *options, const struct surroundings *old,
                                      const struct logger *logger);
+/* The same for the blob that old has: its files have changed. */
+struct surroundings *supervisor_renew(const struct surroundings *old, const struct logger *logger);
 
 /* Write, or remove, the pid file that the blob names, if it names one. */
 void supervisor_write_pid(const struct surroundings *surroundings, const struct logger *logger);

@@ -60,6 +60,17 @@ supervisor_open(const struct options *options, const struct surroundings *old, c
     return NULL;
 }
 
+struct surroundings *
+supervisor_renew(const struct surroundings *old, const struct logger *logger)
+{
+    log_write(logger, LEVEL_NOTICE, 0, 0, "a file of the configuration has changed");
+    struct surroundings *s = surroundings_new(mapping_share(old->mapping));
+    if (surroundings_open(s, old, false, logger))
+        return s;
+    surroundings_close(s, old);
+    return NULL;
+}
+
 static const char *
 pid_path(const struct surroundings *s)
 {
@@ -236,6 +247,17 @@ reload(struct supervisor *v)
         channel_send_all(v->channel, v->pending);
 }
 
+/* What it watches is looked at; a change is a reload of the same blob. */
+static void
+look(struct supervisor *v)
+{
+    if (v->pending || v->server == 0 || v->ending || !files_have_changed(v->current))
+        return;
+    v->pending = supervisor_renew(v->current, &v->logger);
+    if (v->pending)
+        channel_send_all(v->channel, v->pending);
+}
+
 /* Drop the surroundings that lost against winner, and what only they had. */
 static void
 drop(struct surroundings *loser, const struct surroundings *winner)
@@ -338,8 +360,11 @@ supervise(struct supervisor *v)
     int status = 0;
     for (;;) {
         struct pollfd wait[] = {{.fd = v->signals, .events = POLLIN}, {.fd = v->channel, .events = POLLIN}};
-        if (poll(wait, 2, -1) < 0 && errno != EINTR)
+        int events = poll(wait, 2, files_are_watched(v->current) ? FILES_LOOK_MS : -1);
+        if (events < 0 && errno != EINTR)
             die("poll(): %s", strerror(errno));
+        if (events == 0)
+            look(v);
         if (wait[1].revents & POLLIN) {
             u32 count;
             int fds[CHANNEL_FDS], kind = channel_receive(v->channel, fds, &count);

@@ -11,7 +11,6 @@
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,6 +95,10 @@ surroundings_new(struct mapping *mapping)
     }
     s->log = new_fds(s->log_count);
     s->file = new_fds(blob->file_count);
+    s->mark = calloc(blob->file_count, sizeof *s->mark);
+    s->seen = calloc(blob->file_count, sizeof *s->seen);
+    if (!s->mark || !s->seen)
+        die("no memory for the surroundings of a blob");
     return s;
 }
 
@@ -326,49 +329,12 @@ surroundings_logger(const struct surroundings *s, struct logger *logger, int *fd
     }
 }
 
-/* ---- files that a generation reads ---- */
-
-/* A pipe can be read once only: what it holds is kept, so that a server that is started again finds it. */
-static int
-keep_content(int fd)
-{
-    u8 data[4096];
-    int kept = memfd_create("file", MFD_CLOEXEC);
-    for (ssize_t got; kept >= 0 && (got = read(fd, data, sizeof data)) > 0;)
-        if (write(kept, data, (size_t)got) != got)
-            break;
-    close(fd);
-    return kept;
-}
-
-static bool
-open_files(struct surroundings *s, const struct logger *logger)
-{
-    const struct blob *blob = &s->mapping->blob;
-    for (u32 i = 1; i < blob->file_count; i++) {
-        struct stat status;
-        const char *path = blob_string(blob, blob->file[i].path);
-        s->file[i] = open(path, O_RDONLY | O_CLOEXEC);
-        if (s->file[i] >= 0 && fstat(s->file[i], &status) == 0 && S_ISFIFO(status.st_mode))
-            s->file[i] = keep_content(s->file[i]);
-        if (s->file[i] < 0) {
-            int error = errno;
-            const struct blob_origin *origin = blob_find_origin(blob, SECTION_file, i);
-            log_write(logger, LEVEL_EMERG, 0, error, "open() %s of %s, %s:%u, failed", path,
-                      blob_string(blob, blob->file[i].directive), origin ? blob_string(blob, origin->file) : "",
-                      origin ? origin->line : 0);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* ---- whole ---- */
 
 bool
 surroundings_open(struct surroundings *s, const struct surroundings *old, bool test, const struct logger *logger)
 {
-    return surroundings_open_logs(s, logger) && open_files(s, logger) && open_sockets(s, old, test, logger);
+    return surroundings_open_logs(s, logger) && files_open(s, logger) && open_sockets(s, old, test, logger);
 }
 
 void
@@ -447,6 +413,8 @@ surroundings_close(struct surroundings *s, const struct surroundings *kept)
             close(s->file[i]);
     mapping_close(s->mapping);
     free(s->file);
+    free(s->mark);
+    free(s->seen);
     free(s->socket);
     free(s->first_socket);
     free(s->log);

@@ -9,8 +9,8 @@ SP316 SP401 SP402 SP403 SP404 SP405 SP406 SP410 SP501 SP502 SP503 SP504 SP505 SP
 SP511 SP512 SP513 SP514 SP601 SP602 SP603 SP604 SP605 SP606 SP607 SP608 SP706 SP801 SP802 SP803 SP804 SP805
 SP806 SP901 SP902 SP141 SP106 SP155 SP142 SP143 SP144 SP145 SP146 SP102 SP147 SP148 SP149 SP150 SP151 SP152
 SP153 SP219 SP202 SP203 SP220 SP221 SP222 SP223 SP515 SP516 SP517 SP518 SP519 SP522 SP523 SP524 SP525 SP526
-SP520 SP521 SP315 SP314 SP310 SP325 SP326 SP327 SP328 SP708 SP709 SP701 SP702 SP703 SP704 SP710 SP705 SP711
-SP707 SP812 SP813 SP814"))
+SP527 SP520 SP521 SP315 SP314 SP310 SP325 SP326 SP327 SP328 SP708 SP709 SP701 SP702 SP703 SP704 SP710 SP705
+SP711 SP707 SP812 SP813 SP814"))
 set -g spcc_topics $spcc_codes (string split -n ' ' -- (string split \n -- "include error_log stream events user worker_processes worker_rlimit_nofile worker_cpu_affinity
 worker_shutdown_timeout pid daemon master_process working_directory load_module env lock_file
 timer_resolution pcre_jit thread_pool debug_points worker_priority worker_rlimit_core ssl_engine
@@ -25,27 +25,28 @@ proxy_half_close proxy_next_upstream proxy_next_upstream_delay proxy_next_upstre
 proxy_next_upstream_tries proxy_pass proxy_protocol proxy_protocol_tlv proxy_requests proxy_responses
 proxy_session_drop proxy_session_timeout proxy_socket_keepalive proxy_socket_mark proxy_socket_rcvbuf
 proxy_socket_sndbuf proxy_socket_user_timeout proxy_ssl proxy_ssl_alpn proxy_ssl_certificate
-proxy_ssl_certificate_cache proxy_ssl_certificate_key proxy_ssl_ciphers proxy_ssl_conf_command proxy_ssl_crl
-proxy_ssl_key_log proxy_ssl_name proxy_ssl_password_file proxy_ssl_protocols proxy_ssl_server_name
-proxy_ssl_session_reuse proxy_ssl_trusted_certificate proxy_ssl_verify proxy_ssl_verify_depth proxy_timeout
-proxy_upstream_timeout proxy_upload_rate set_real_ip_from return set split_clients ssl_alpn ssl_certificate
-ssl_certificate_cache ssl_certificate_compression ssl_certificate_key ssl_ciphers ssl_client_certificate
-ssl_conf_command ssl_crl ssl_dhparam ssl_ecdh_curve ssl_ech_file ssl_handshake_timeout ssl_key_log ssl_ocsp
-ssl_ocsp_cache ssl_ocsp_responder ssl_password_file ssl_prefer_server_ciphers ssl_protocols
-ssl_reject_handshake ssl_session_cache ssl_session_ticket_key ssl_session_tickets ssl_session_timeout
-ssl_stapling ssl_stapling_file ssl_stapling_responder ssl_stapling_verify ssl_trusted_certificate
-ssl_verify_client ssl_verify_depth ssl_preread health_check health_check_timeout match upstream zone state
-hash least_conn least_time random remote_addr remote_port server_addr server_port protocol connection
-hostname pid msec nginx_version spcd_version binary_remote_addr bytes_received bytes_sent session_time status
-close_reason time_local time_iso8601 time_iso8601_ms upstream_addr upstream_bytes_received
-upstream_bytes_sent upstream_connect_time upstream_first_byte_time upstream_session_time
-ssl_preread_server_name ssl_preread_alpn_protocols ssl_preread_protocol proxy_protocol_addr
-proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port realip_remote_addr
-realip_remote_port limit_conn_status ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert
-ssl_client_fingerprint ssl_client_i_dn ssl_client_raw_cert ssl_client_s_dn ssl_client_serial
-ssl_client_sigalg ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_curve
-ssl_curves ssl_ech_outer_server_name ssl_ech_status ssl_protocol ssl_server_cert_type ssl_server_name
-ssl_session_id ssl_session_reused ssl_sigalg upstream_last_server_name"))
+proxy_ssl_certificate_cache proxy_ssl_certificate_key proxy_ssl_certificate_reload proxy_ssl_ciphers
+proxy_ssl_conf_command proxy_ssl_crl proxy_ssl_key_log proxy_ssl_name proxy_ssl_password_file proxy_ssl_pin
+proxy_ssl_protocols proxy_ssl_server_name proxy_ssl_session_reuse proxy_ssl_trusted_certificate
+proxy_ssl_verify proxy_ssl_verify_depth proxy_timeout proxy_upstream_timeout proxy_upload_rate
+set_real_ip_from return set split_clients ssl_alpn ssl_certificate ssl_certificate_cache
+ssl_certificate_compression ssl_certificate_key ssl_ciphers ssl_client_certificate ssl_conf_command ssl_crl
+ssl_dhparam ssl_ecdh_curve ssl_ech_file ssl_handshake_timeout ssl_key_log ssl_ocsp ssl_ocsp_cache
+ssl_ocsp_responder ssl_password_file ssl_prefer_server_ciphers ssl_protocols ssl_reject_handshake
+ssl_session_cache ssl_session_ticket_key ssl_session_tickets ssl_session_timeout ssl_stapling
+ssl_stapling_file ssl_stapling_responder ssl_stapling_verify ssl_trusted_certificate ssl_verify_client
+ssl_verify_depth ssl_preread health_check health_check_timeout match upstream zone state hash least_conn
+least_time random remote_addr remote_port server_addr server_port protocol connection hostname pid msec
+nginx_version spcd_version binary_remote_addr bytes_received bytes_sent session_time status close_reason
+time_local time_iso8601 time_iso8601_ms upstream_addr upstream_bytes_received upstream_bytes_sent
+upstream_connect_time upstream_first_byte_time upstream_session_time ssl_preread_server_name
+ssl_preread_alpn_protocols ssl_preread_protocol proxy_protocol_addr proxy_protocol_port
+proxy_protocol_server_addr proxy_protocol_server_port realip_remote_addr realip_remote_port limit_conn_status
+ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert ssl_client_fingerprint ssl_client_i_dn
+ssl_client_raw_cert ssl_client_s_dn ssl_client_serial ssl_client_sigalg ssl_client_v_end ssl_client_v_remain
+ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_ech_outer_server_name ssl_ech_status
+ssl_protocol ssl_server_cert_type ssl_server_name ssl_session_id ssl_session_reused ssl_sigalg
+upstream_last_server_name"))
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a compile -d 'compile'
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a check -d 'judge, write nothing'
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a dump -d 'print every record'

@@ -155,8 +155,8 @@ context_open(const struct tls_settings *settings, char error[TLS_ERROR_SIZE])
         return NULL;
     context->ssl = SSL_CTX_new(TLS_with_buffers_method());
     context->pool = CRYPTO_BUFFER_POOL_new();
-    context->depth = settings->record->depth;
-    context->level = settings->record->level;
+    context->blob = settings->blob;
+    context->record = settings->record;
     context->key_log = settings->key_log;
     if (context->ssl && context->pool && fill(context, settings, error))
         return context;

@@ -26,7 +26,8 @@ struct tls_context {
     X509_STORE *store; /* NULL: certificates are not verified */
     CRYPTO_BUFFER_POOL *pool;
     struct tls_file passwords; /* a copy, for identities that come later */
-    u32 depth, level;
+    const struct blob *blob;
+    const struct blob_tls *record;
     int key_log;
 };
 
@@ -38,6 +39,7 @@ struct tls_stream {
     long verdict;          /* X509_V_OK, or what is wrong */
     const char *expected;  /* the name it must have; NULL: any */
     bool misnamed;         /* it does not */
+    bool unpinned;         /* none of the keys is one of those that must be */
 };
 
 /* ---- memory.c ---- */
@@ -65,6 +67,14 @@ X509_STORE *verify_open(const struct tls_file *trusted, const struct tls_file *c
 /* The callback of a handshake: fill the stream's verdict. */
 enum ssl_verify_result_t verify_peer(SSL *ssl, u8 *alert);
 const char *verify_say(const struct tls_stream *stream, char text[TLS_ERROR_SIZE]);
+
+/* Is nothing wrong with the certificate? */
+bool verify_is_good(const struct tls_stream *stream);
+
+/* ---- pin.c ---- */
+
+/* Is its key one of the context's pins? */
+bool pin_matches(const struct tls_context *context, X509 *certificate);
 
 /* ---- context.c ---- */
 

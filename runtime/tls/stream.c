@@ -132,7 +132,7 @@ int
 stream_keep_ticket(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_stream *stream = SSL_get_app_data(ssl);
-    if (stream->verdict != X509_V_OK || stream->misnamed)
+    if (!verify_is_good(stream))
         return 0;
     for (u32 i = 0; i < TLS_TICKETS; i++)
         if (!stream->fresh[i]) {

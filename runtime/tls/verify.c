@@ -151,8 +151,18 @@ check_depth(const STACK_OF(X509) *chain, u32 depth)
     return sk_X509_num(chain) > (size_t)depth + 2 ? X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY : X509_V_OK;
 }
 
+static bool
+is_pinned(const struct tls_context *context, const STACK_OF(X509) *chain)
+{
+    bool found = context->record->pin_count == 0;
+    for (size_t i = 0; i < sk_X509_num(chain) && !found; i++)
+        found = pin_matches(context, sk_X509_value(chain, i));
+    return found;
+}
+
+/* What is wrong with the chain; and, in pinned, if a key of it is one of those that must be. */
 static long
-verify_chain(const struct tls_context *context, X509 *leaf, STACK_OF(X509) *others)
+verify_chain(const struct tls_context *context, X509 *leaf, STACK_OF(X509) *others, bool *pinned)
 {
     long verdict = X509_V_ERR_OUT_OF_MEM;
     X509_STORE_CTX *work = X509_STORE_CTX_new();
@@ -162,9 +172,10 @@ verify_chain(const struct tls_context *context, X509 *leaf, STACK_OF(X509) *othe
         bool good = X509_verify_cert(work) == 1;
         verdict = good ? X509_V_OK : X509_STORE_CTX_get_error(work);
         if (good)
-            verdict = check_depth(X509_STORE_CTX_get0_chain(work), context->depth);
+            verdict = check_depth(X509_STORE_CTX_get0_chain(work), context->record->depth);
         if (good && verdict == X509_V_OK)
-            verdict = check_strength(X509_STORE_CTX_get0_chain(work), context->level);
+            verdict = check_strength(X509_STORE_CTX_get0_chain(work), context->record->level);
+        *pinned = verdict != X509_V_OK || is_pinned(context, X509_STORE_CTX_get0_chain(work));
     }
     X509_STORE_CTX_free(work);
     return verdict;
@@ -192,34 +203,46 @@ verify_peer(SSL *ssl, u8 *alert)
     const STACK_OF(CRYPTO_BUFFER) *shown = SSL_get0_peer_certificates(ssl);
     STACK_OF(X509) *others = sk_X509_new_null();
     X509 *leaf = NULL;
-    bool good = others && stream->context->store;
+    const struct tls_context *context = stream->context;
+    bool good = others && (context->store || context->record->pin_count), pinned = true;
     for (size_t i = 0; good && i < sk_CRYPTO_BUFFER_num(shown); i++) {
         X509 *one = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(shown, i));
         leaf = i == 0 ? one : leaf;
         good = one && (i == 0 || sk_X509_push(others, one));
     }
-    if (good) {
-        stream->verdict = verify_chain(stream->context, leaf, others);
+    if (good && context->store) {
+        stream->verdict = verify_chain(context, leaf, others, &pinned);
         stream->misnamed = stream->expected && !is_named(leaf, stream->expected);
-    } else if (stream->context->store) {
+    } else if (good) {
+        pinned = pin_matches(context, leaf);
+    } else if (context->store || context->record->pin_count) {
         stream->verdict = X509_V_ERR_UNSPECIFIED;
     }
+    stream->unpinned = !pinned;
     X509_free(leaf);
     sk_X509_pop_free(others, X509_free);
     ERR_clear_error();
     return ssl_verify_ok;
 }
 
+bool
+verify_is_good(const struct tls_stream *stream)
+{
+    return stream->verdict == X509_V_OK && !stream->misnamed && !stream->unpinned;
+}
+
 const char *
 verify_say(const struct tls_stream *stream, char text[TLS_ERROR_SIZE])
 {
     const char *says = NULL;
-    if (stream->verdict == X509_V_OK && !stream->misnamed)
+    if (verify_is_good(stream))
         return NULL;
-    if (stream->verdict == X509_V_OK) {
+    if (stream->verdict == X509_V_OK && stream->misnamed) {
         snprintf(text, TLS_ERROR_SIZE, "upstream SSL certificate does not match \"%s\"", stream->expected);
         return text;
     }
+    if (stream->verdict == X509_V_OK)
+        return "upstream SSL certificate has no key of proxy_ssl_pin";
     for (size_t i = 0; i < sizeof own_words / sizeof *own_words && !says; i++)
         says = own_words[i].code == stream->verdict ? own_words[i].says : NULL;
     snprintf(text, TLS_ERROR_SIZE, "upstream SSL certificate verify error: (%ld:%s)", stream->verdict,
