@@ -84,7 +84,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 units: $(UNITS)
 
 # Fuzz targets link against the same, but for what reads files: with libFuzzer, or with replay.c for make check.
-FUZZ_TARGETS := compile format blob
+FUZZ_TARGETS := compile format blob preread
 FUZZ_COMMON := tests/fuzz/common.c tests/fuzz/fuzz.h tests/unit/walk.h $(filter-out %/main.o,$(SPCC_OBJS))
 FUZZ_LINK = $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -Wl,--wrap=source_include -o $@ \
             $(filter %.c %.o,$^) -lpcre2-8 $(TLS_LIBS)
@@ -94,6 +94,15 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_COMMON)
 $(BUILD)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c tests/fuzz/random.c $(FUZZ_COMMON)
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_LINK)
+
+# The parsers of what a client sends first, which need nothing but themselves.
+PREREAD_OBJS := $(BUILD)/runtime/hello.o
+$(BUILD)/fuzz/preread: tests/fuzz/preread.c $(PREREAD_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -o $@ $^
+$(BUILD)/replay/preread: tests/fuzz/preread.c tests/fuzz/replay.c tests/fuzz/packets.c tests/fuzz/fuzz.h $(PREREAD_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime -Icompiler $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^)
 
 fuzzers: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 replays: $(FUZZ_TARGETS:%=$(BUILD)/replay/%)
@@ -132,10 +141,11 @@ check: check-deps
 	@$(MAKE) --no-print-directory -s -j2 SAN=1 all units replays
 	@tests/check
 
-# Tables and expressions made up at random, 20,000 of their values, in nginx and here.
+# Tables and expressions made up at random, 20,000 of their values, and 10,000 first packets, in nginx and here.
 differential: check-deps
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tests/differential/run.py --seed 1000 --count 20000
+	@tests/preread/run.py --seed 1000 --count 10000
 
 bench: bench-deps
 	@$(MAKE) --no-print-directory -s all

@@ -703,11 +703,13 @@ void limit_release(struct session *session);
 enum step preread_step(struct session *session);
 void preread_timeout(struct session *session);
 
-/* What size bytes of a client's are. AGAIN: more of them must be there; NONE: no ClientHello. name and alpn are
- * room for HELLO_NAME and HELLO_ALPN bytes. */
+/* ---- hello.c: the ClientHello ---- */
+
+/* What size bytes of a client's are. AGAIN: more of them must be there, and hello is what they say so far; NONE: no
+ * ClientHello. name and alpn are room for HELLO_NAME and HELLO_ALPN bytes. */
 enum preread { PREREAD_AGAIN, PREREAD_NONE, PREREAD_FOUND };
 enum { HELLO_NAME = 1024, HELLO_ALPN = 1024 };
-enum preread preread_parse(const u8 *data, size_t size, struct hello *hello, u8 *name, u8 *alpn);
+enum preread hello_parse(const u8 *data, size_t size, struct hello *hello, u8 *name, u8 *alpn);
 
 /* ---- side.c: one socket ---- */
 

@@ -5,6 +5,7 @@
  *     compile.c   a configuration, from characters to the blob      \
  *     format.c    the layout: the same words, and stable             } + libFuzzer (make fuzz), or + replay.c
  *     blob.c      a blob: the verifier, and all that trusts it      /
+ *     preread.c   what a client sends first; its random inputs are those of packets.c, not of random.c
  */
 #ifndef FUZZ_H
 #define FUZZ_H
