@@ -10,8 +10,8 @@ PREFIX ?= /usr/local
 BUILD ?= build$(if $(SAN),-san)
 
 SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libboringssl-dev
-DEPS := $(SPCC_DEPS) libev-dev
-CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates
+DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev
+CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates softhsm2
 FUZZ_DEPS := clang libclang-rt-dev
 BENCH_DEPS := haproxy strace valgrind
 
@@ -43,9 +43,10 @@ SPCC_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/*.c) grammar/blob.c
              $(BUILD)/grammar/lexer.o $(BUILD)/grammar/parser.o
 SPCD_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/*.c) grammar/blob.c grammar/rule.c)
 TLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tls/*.c))
+TOKEN_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/pkcs11/*.c))
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
-all: $(BUILD)/spcc $(BUILD)/spcd $(BUILD)/spcd_tls.so
+all: $(BUILD)/spcc $(BUILD)/spcd $(BUILD)/spcd_tls.so $(BUILD)/spcd_pkcs11.so
 
 $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
@@ -57,6 +58,11 @@ $(BUILD)/spcd: $(SPCD_OBJS)
 $(TLS_OBJS): ALL_CFLAGS += -fPIC -fvisibility=hidden
 $(BUILD)/spcd_tls.so: $(TLS_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -shared -o $@ $^ $(TLS_LIBS)
+
+# The module for keys in tokens, the same way.
+$(TOKEN_OBJS): ALL_CFLAGS += -fPIC -fvisibility=hidden -isystem /usr/include/p11-kit-1
+$(BUILD)/spcd_pkcs11.so: $(TOKEN_OBJS)
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -shared -o $@ $^ -lp11-kit
 
 $(filter $(BUILD)/compiler/%,$(SPCC_OBJS)): | $(BUILD)/grammar/parser.h
 $(BUILD)/%.o: %.c Makefile
@@ -191,7 +197,7 @@ else
 install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/spcc
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/spcd
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/spcd $(BUILD)/spcd_tls.so
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/spcd $(BUILD)/spcd_tls.so $(BUILD)/spcd_pkcs11.so
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/spcc.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/spc.conf.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/spcd.8
@@ -204,4 +210,4 @@ clean:
 	rm -rf build build-san build-fuzz
 
 .PHONY: all units differential fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
--include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(TLS_OBJS:.o=.d) $(UNITS:=.d)
+-include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(TLS_OBJS:.o=.d) $(TOKEN_OBJS:.o=.d) $(UNITS:=.d)

@@ -195,4 +195,11 @@ struct judge_server *judge_server_at(const struct unit *unit, const struct addre
 
 void judge_route_finish(struct unit *unit);
 
+/* ---- token.c: keys in tokens ---- */
+
+/* Does the word name one? */
+bool token_is_named(const struct word *word);
+/* The token record of the node's key. */
+u32 token_compile(struct unit *unit, struct node *node);
+
 #endif

@@ -60,9 +60,11 @@ refuse_scheme(struct unit *unit, const struct scope *scope, enum directive_id id
     } schemes[] = {
         {"engine:", "BoringSSL has no engines"},
         {"data:", "certificates and keys come from files"},
-        {"store:", "spcd reads keys from files only"},
+        {"store:", "a store is known for keys only, and of the kind store:pkcs11:"},
     };
     const struct node *node = node_of(scope, id);
+    if (id == DIRECTIVE_proxy_ssl_certificate_key && token_is_named(&node->word[1]))
+        return;
     for (size_t i = 0; node != NULL && i < sizeof schemes / sizeof *schemes; i++)
         if (strncmp(node->word[1].text, schemes[i].scheme, strlen(schemes[i].scheme)) == 0)
             diag(unit, no_such_key, node->word[1].span, show(unit, node->word[1].text, node->word[1].size),
@@ -93,18 +95,24 @@ static void
 compile_identity(struct unit *unit, const struct scope *scope, struct blob_proxy_ssl *record, struct blob_tls *tls)
 {
     const struct node *certificate = node_of(scope, DIRECTIVE_proxy_ssl_certificate);
-    const struct node *key = node_of(scope, DIRECTIVE_proxy_ssl_certificate_key);
+    struct node *key = node_of(scope, DIRECTIVE_proxy_ssl_certificate_key);
     if (certificate == NULL || key == NULL || certificate->word[1].size == 0)
         return;
     refuse_scheme(unit, scope, DIRECTIVE_proxy_ssl_certificate);
     refuse_scheme(unit, scope, DIRECTIVE_proxy_ssl_certificate_key);
     if (is_dynamic(scope, DIRECTIVE_proxy_ssl_certificate) || is_dynamic(scope, DIRECTIVE_proxy_ssl_certificate_key)) {
+        if (token_is_named(&key->word[1]))
+            diag(unit, no_such_key, key->word[1].span, show(unit, key->word[1].text, key->word[1].size),
+                 "a key in a token goes with one certificate, whose path has no variables");
         record->certificate = expr_compile(unit, &certificate->word[1]);
         record->key = expr_compile(unit, &key->word[1]);
         record->cache = compile_cache(unit, scope);
     } else {
         tls->certificate = compile_file(unit, scope, DIRECTIVE_proxy_ssl_certificate);
-        tls->key = compile_file(unit, scope, DIRECTIVE_proxy_ssl_certificate_key);
+        if (token_is_named(&key->word[1]))
+            tls->token = token_compile(unit, key);
+        else
+            tls->key = compile_file(unit, scope, DIRECTIVE_proxy_ssl_certificate_key);
     }
     tls->passwords = compile_file(unit, scope, DIRECTIVE_proxy_ssl_password_file);
 }

@@ -170,7 +170,7 @@ read_identity(struct session *s, const struct wish *wish)
     u8 *data[CREDENTIAL_WIRES] = {slab_take(&shard->wires), slab_take(&shard->wires)};
     struct tls_identity *made = NULL;
     if (read_file(s, wish->certificate, data[0], &certificate) && read_file(s, wish->key, data[1], &key)) {
-        made = tls->identity_open(shard->generation->tls[wish->tls], &certificate, &key, error);
+        made = tls->identity_open(shard->generation->tls[wish->tls].context, &certificate, &key, error);
         if (!made)
             session_log(s, LEVEL_ERROR, 0, "cannot load certificate \"%s\" with key \"%s\": %s", wish->certificate,
                         wish->key, error);

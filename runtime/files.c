@@ -61,6 +61,17 @@ files_open(struct surroundings *s, const struct logger *logger)
     return true;
 }
 
+void
+files_of_tls(const struct blob *blob, const struct blob_tls *record, u32 file[FILES_OF_TLS])
+{
+    u32 pin = blob->token[record->token].pin;
+    file[FILE_CERTIFICATE] = record->certificate;
+    file[FILE_KEY] = record->key;
+    file[FILE_PASSWORDS] = pin ? pin : record->passwords;
+    file[FILE_TRUSTED] = record->trusted;
+    file[FILE_CRL] = record->crl;
+}
+
 /* ---- watching ---- */
 
 bool
@@ -103,11 +114,10 @@ files_have_changed(struct surroundings *s)
     const struct blob *blob = &s->mapping->blob;
     bool changed = false;
     for (u32 i = 1; i < blob->tls_count; i++) {
-        const struct blob_tls *tls_record = &blob->tls[i];
-        const u32 files[] = {tls_record->certificate, tls_record->key, tls_record->passwords, tls_record->trusted,
-                             tls_record->crl};
-        for (size_t j = 0; j < sizeof files / sizeof *files && tls_record->flags & TLS_RELOAD; j++)
-            changed |= files[j] && has_changed(s, files[j]);
+        u32 file[FILES_OF_TLS];
+        files_of_tls(blob, &blob->tls[i], file);
+        for (u32 j = 0; j < FILES_OF_TLS && blob->tls[i].flags & TLS_RELOAD; j++)
+            changed |= file[j] && has_changed(s, file[j]);
     }
     return changed;
 }

@@ -99,19 +99,38 @@ open_stream(struct session *s)
         .identity = own,
         .ticket = flags & TLS_SESSION_REUSE ? resume_take(s, name) : NULL,
     };
-    bool good = record_open(s, &s->upstream, shard->generation->tls[context], &peer, name);
+    bool good = record_open(s, &s->upstream, shard->generation->tls[context].context, &peer, name);
     credential_give(s, own);
     if (peer.ticket)
         tls->free_ticket(peer.ticket);
     return good;
 }
 
-/* Go on. True: the certificate is the server's. */
+/* While a signature is made nothing is read: what came would only be known again and again. */
+static enum handshake
+wait_for_signature(struct session *s)
+{
+    struct side *side = &s->upstream;
+    if (!record_awaits(side)) {
+        struct job *job = signer_ask(s, s->shard->generation->tls[settings_of(s)->tls].key);
+        if (!job) {
+            session_log(s, LEVEL_ERROR, 0, "too many signatures are waited for");
+            return HANDSHAKE_FAILED;
+        }
+        record_await(side, job);
+    }
+    side_watch(s, side, side_waits(side) ? EV_WRITE : 0);
+    return HANDSHAKE_WAITS;
+}
+
+/* Go on. DONE: the certificate is the server's. */
 static enum handshake
 advance(struct session *s)
 {
     char text[TLS_ERROR_SIZE];
     enum tls_state state = record_handshake(s, &s->upstream);
+    if (state == TLS_SIGN)
+        return wait_for_signature(s);
     if (state == TLS_MORE) {
         side_watch(s, &s->upstream, side_waits(&s->upstream) ? EV_READ | EV_WRITE : EV_READ);
         return HANDSHAKE_WAITS;
@@ -146,6 +165,17 @@ handshake_start(struct session *s)
     ev_set_cb(&s->upstream.io, on_event);
     session_timer(s, (double)session_proxy(s)->connect_timeout_ms / 1000);
     return advance(s);
+}
+
+void
+handshake_signed(struct session *s, const u8 *signature, size_t size, const char *error)
+{
+    if (!size)
+        session_log(s, LEVEL_ERROR, 0, "the key in the token cannot be used: %s", error);
+    record_answer(&s->upstream, signature, size);
+    enum handshake result = advance(s);
+    if (result != HANDSHAKE_WAITS)
+        proxy_secured(s, result == HANDSHAKE_DONE);
 }
 
 void

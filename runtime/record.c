@@ -17,6 +17,7 @@ struct records {
     bool more;      /* the last read filled all the room it had */
     bool over;      /* the peer has ended the connection */
     bool secured;   /* the handshake is done */
+    struct job *job; /* the signature that the handshake waits for; NULL: for none */
     char name[TLS_NAME_MAX + 1]; /* under which its tickets are kept */
 };
 
@@ -48,6 +49,8 @@ record_close(struct session *s, struct side *side)
     struct records *r = side->records;
     if (!r)
         return;
+    if (r->job)
+        signer_cancel(r->job);
     tls->close(r->stream);
     if (r->wire)
         slab_give(&s->shard->wires, r->wire);
@@ -249,6 +252,31 @@ record_handshake(struct session *s, struct side *side)
         return say_ended(s, 0);
     r->secured = state == TLS_DONE;
     return state;
+}
+
+void
+record_request(const struct side *side, struct tls_request *request)
+{
+    tls->take_request(side->records->stream, request);
+}
+
+void
+record_await(struct side *side, struct job *job)
+{
+    side->records->job = job;
+}
+
+bool
+record_awaits(const struct side *side)
+{
+    return side->records->job;
+}
+
+void
+record_answer(struct side *side, const u8 *signature, size_t size)
+{
+    side->records->job = NULL;
+    tls->answer(side->records->stream, signature, size);
 }
 
 const char *

@@ -298,6 +298,10 @@ u32 surroundings_log(const struct surroundings *surroundings, const struct blob_
 
 enum { FILES_LOOK_MS = 1000 }; /* how often those that are watched are looked at */
 
+/* The file records that a tls record is made of, 0 where there is none. */
+enum { FILE_CERTIFICATE, FILE_KEY, FILE_PASSWORDS, FILE_TRUSTED, FILE_CRL, FILES_OF_TLS };
+void files_of_tls(const struct blob *blob, const struct blob_tls *record, u32 file[FILES_OF_TLS]);
+
 /* Open them all. False: the logger was told why. */
 bool files_open(struct surroundings *surroundings, const struct logger *logger);
 /* Are there some to be looked at (proxy_ssl_certificate_reload)? Has one of them changed, and was written whole? */
@@ -410,7 +414,7 @@ struct generation {
     struct logger logger;        /* of the main context */
     struct logger *server_logger; /* one for each of the blob's servers */
     struct regexes *regexes;
-    struct tls_context **tls;       /* one for each of the blob's tls records; NULL: none */
+    struct tls_shared *tls;         /* one for each of the blob's tls records; NULL: none */
     struct limit_zone **limit_zone; /* one for each of the blob's */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
@@ -480,6 +484,7 @@ struct worker {
     struct session *first;    /* all sessions, of every generation */
     double refused_said;      /* when a refusal was last logged */
     u64 counter[COUNTER_COUNT], closed[CLOSE_COUNT];
+    struct job *signed_jobs;  /* signer.c's, under its mutex */
     pthread_mutex_t mutex;    /* over what follows: written by the control thread */
     struct shard *incoming;   /* the next generation's; meaningful if take is set */
     bool take, abort;
@@ -848,12 +853,22 @@ void udp_return(struct session *session, const u8 *data, size_t size);
 /* The session ends. */
 void udp_close(struct session *session, enum close reason);
 
+/* ---- module.c: spcd's own shared objects ---- */
+
+/* The table of functions that the module has under symbol; how: flags for dlopen(). NULL: the logger was told why. */
+const void *module_open(const char *file, const char *symbol, int how, const struct logger *logger);
+
 /* ---- tls.c: TLS; the module that has it, and what the streams of a generation share ---- */
 
-/* The module is loaded for the first blob that needs it; the contexts of the blob, one for each tls record; none if the
- * blob has none. False: the logger was told why. */
-bool tls_open(const struct surroundings *surroundings, const struct logger *logger, struct tls_context ***contexts);
-void tls_close(const struct blob *blob, struct tls_context **contexts);
+struct tls_shared {
+    struct tls_context *context;
+    struct token_key *key; /* of its certificate, in a token; NULL: the context has it, or shows none */
+};
+
+/* The module is loaded for the first blob that needs it; one for each tls record of the blob, NULL if it has none.
+ * False: the logger was told why. */
+bool tls_open(const struct surroundings *surroundings, const struct logger *logger, struct tls_shared **shared);
+void tls_close(const struct blob *blob, struct tls_shared *shared);
 /* The module; only where there is a context. */
 extern const struct tls_operations *tls;
 
@@ -883,6 +898,11 @@ enum flush record_write(struct session *session, struct side *side, const u8 *da
 enum flush record_resume(struct session *session, struct side *side);
 /* Go on with the handshake. END and FAILED: it was logged. */
 enum tls_state record_handshake(struct session *session, struct side *side);
+/* SIGN: what has to be signed; who signs it, so that closing the side calls it off; and the signature. */
+void record_request(const struct side *side, struct tls_request *request);
+void record_await(struct side *side, struct job *job);
+bool record_awaits(const struct side *side);
+void record_answer(struct side *side, const u8 *signature, size_t size);
 /* After the handshake: NULL, or what is wrong with the peer's certificate. */
 const char *record_verdict(const struct side *side, char text[TLS_ERROR_SIZE]);
 
@@ -892,6 +912,25 @@ enum handshake { HANDSHAKE_WAITS, HANDSHAKE_DONE, HANDSHAKE_FAILED, HANDSHAKE_EN
 /* The upstream is connected. If it WAITS, proxy_secured() is called later. FAILED: logged; ENDED: so is the session. */
 enum handshake handshake_start(struct session *session);
 void handshake_timeout(struct session *session);
+/* The signature that it waits for; size 0: error says why there is none. */
+void handshake_signed(struct session *session, const u8 *signature, size_t size, const char *error);
+
+/* ---- signer.c: signatures by keys in tokens ---- */
+
+struct job;
+/* The key that an RFC 7512 URI names; pin NULL: none. Waits for the token. NULL: error says why. */
+struct token_key *signer_open(const char *uri, const char *pin, const struct logger *logger,
+                              char error[TLS_ERROR_SIZE]);
+/* Nobody asks for it any more. */
+void signer_close(struct token_key *key);
+/* As tls_sign, before there are sessions. */
+size_t signer_sign(struct token_key *key, const struct tls_request *request, u8 signature[TLS_SIGNATURE_MOST],
+                   char error[TLS_ERROR_SIZE]);
+/* Have the request of the session's upstream signed; handshake_signed() is called then. NULL: too many are waiting. */
+struct job *signer_ask(struct session *session, struct token_key *key);
+void signer_cancel(struct job *job);
+/* The worker was woken: some may have been signed. */
+void signer_deliver(struct worker *worker);
 
 /* ---- credential.c: certificates whose names come from variables ---- */
 

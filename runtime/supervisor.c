@@ -394,12 +394,12 @@ supervisor_run(const struct options *options)
     if (!s)
         return 1;
     if (options->test) {
-        struct tls_context **contexts;
-        if (!tls_open(s, &log_default, &contexts)) {
+        struct tls_shared *shared;
+        if (!tls_open(s, &log_default, &shared)) {
             surroundings_close(s, NULL);
             return 1;
         }
-        tls_close(&s->mapping->blob, contexts);
+        tls_close(&s->mapping->blob, shared);
         fprintf(stderr, "spcd: %s is in order and can be served here\n", options->blob);
         surroundings_close(s, NULL);
         return 0;

@@ -6,7 +6,6 @@
 #include "spcd.h"
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,28 +18,6 @@ const struct tls_operations *tls;
 
 /* ---- the module ---- */
 
-/* It stands beside spcd, or where it was installed. */
-static void *
-open_module(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-    const int how = RTLD_NOW | RTLD_LOCAL;
-#else
-    const int how = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND;
-#endif
-    static const char *const places[] = {"", "../lib/spcd/"};
-    char path[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 64);
-    void *module = NULL;
-    while (size > 0 && path[size - 1] != '/')
-        size--;
-    for (size_t i = 0; i < sizeof places / sizeof *places && size > 0 && !module; i++) {
-        snprintf(path + size, sizeof path - (size_t)size, "%sspcd_tls.so", places[i]);
-        module = dlopen(path, how);
-    }
-    return module;
-}
-
 /* It and its libraries see their own malloc() first, so that all their memory is what was set aside for them; and an
  * OpenSSL that something else brings does not disturb them. */
 static bool
@@ -48,12 +25,14 @@ load(const struct blob *blob, u32 worker_count, const struct logger *logger)
 {
     if (tls)
         return true;
-    void *module = open_module();
-    const struct tls_operations *found = module ? dlsym(module, "tls_operations") : NULL;
-    if (!found) {
-        log_write(logger, LEVEL_EMERG, 0, 0, "the module for TLS cannot be loaded: %s", dlerror());
+#ifdef __SANITIZE_ADDRESS__
+    const int how = 0;
+#else
+    const int how = RTLD_DEEPBIND;
+#endif
+    const struct tls_operations *found = module_open("spcd_tls.so", "tls_operations", how, logger);
+    if (!found)
         return false;
-    }
     if (!found->memory_open(CONTEXT_BYTES + (size_t)SESSION_BYTES * blob->main[1].worker_connections * worker_count)) {
         log_write(logger, LEVEL_EMERG, 0, 0, "there is no memory for TLS");
         return false;
@@ -100,11 +79,11 @@ static void
 say(const struct surroundings *s, const struct logger *logger, u32 index, const char *error)
 {
     const struct blob *blob = &s->mapping->blob;
-    const struct blob_tls *record = &blob->tls[index];
-    const u32 files[] = {record->certificate, record->key, record->passwords, record->trusted, record->crl};
+    u32 files[FILES_OF_TLS];
     char text[1024] = "";
     size_t size = 0;
-    for (size_t i = 0; i < sizeof files / sizeof *files && size < sizeof text; i++) {
+    files_of_tls(blob, &blob->tls[index], files);
+    for (size_t i = 0; i < FILES_OF_TLS && size < sizeof text; i++) {
         const struct blob_origin *origin = files[i] ? blob_find_origin(blob, SECTION_file, files[i]) : NULL;
         const struct blob_file *file = &blob->file[files[i]];
         if (files[i])
@@ -115,57 +94,75 @@ say(const struct surroundings *s, const struct logger *logger, u32 index, const 
     log_write(logger, LEVEL_EMERG, 0, 0, "%s%s", error, text);
 }
 
-static struct tls_context *
-open_context(const struct surroundings *s, u32 index, const struct logger *logger)
+/* The key in a token, if that is where it is; does it belong to the certificate? False: error says why not. */
+static bool
+open_key(const struct blob *blob, const struct blob_tls *record, const struct tls_file *passwords,
+         const struct logger *logger, struct tls_shared *shared, char error[TLS_ERROR_SIZE])
+{
+    if (!record->token)
+        return true;
+    char *pin = passwords->data ? (char *)(uintptr_t)passwords->data : NULL;
+    if (pin)
+        pin[strcspn(pin, "\r\n")] = '\0';
+    shared->key = signer_open(blob_string(blob, blob->token[record->token].uri), pin, logger, error);
+    return shared->key && tls->check_key(shared->context, signer_sign, shared->key, error);
+}
+
+static bool
+open_shared(const struct surroundings *s, u32 index, const struct logger *logger, struct tls_shared *shared)
 {
     const struct blob *blob = &s->mapping->blob;
     const struct blob_tls *record = &blob->tls[index];
     struct tls_settings settings = {.blob = blob, .record = record, .key_log = -1};
-    struct tls_context *context = NULL;
+    u32 files[FILES_OF_TLS];
+    bool good = false;
     char error[TLS_ERROR_SIZE] = "reading a file failed";
+    files_of_tls(blob, record, files);
     u32 log = record->key_log ? surroundings_log(s, &blob->log[record->key_log]) : UINT32_MAX;
     if (log != UINT32_MAX)
         settings.key_log = s->log[log];
     if (read_file(s, record->certificate, &settings.certificate) && read_file(s, record->key, &settings.key) &&
-        read_file(s, record->passwords, &settings.passwords) && read_file(s, record->trusted, &settings.trusted) &&
+        read_file(s, files[FILE_PASSWORDS], &settings.passwords) && read_file(s, record->trusted, &settings.trusted) &&
         read_file(s, record->crl, &settings.crl))
-        context = tls->context_open(&settings, error);
-    if (!context)
+        good = (shared->context = tls->context_open(&settings, error)) &&
+               open_key(blob, record, &settings.passwords, logger, shared, error);
+    if (!good)
         say(s, logger, index, error);
     free_file(&settings.certificate);
     free_file(&settings.key);
     free_file(&settings.passwords);
     free_file(&settings.trusted);
     free_file(&settings.crl);
-    return context;
+    return good;
 }
 
 bool
-tls_open(const struct surroundings *s, const struct logger *logger, struct tls_context ***contexts)
+tls_open(const struct surroundings *s, const struct logger *logger, struct tls_shared **shared)
 {
     const struct blob *blob = &s->mapping->blob;
     bool good = true;
-    *contexts = NULL;
+    *shared = NULL;
     if (blob->tls_count == 1)
         return true;
-    if (!load(blob, s->worker_count, logger) || !(*contexts = calloc(blob->tls_count, sizeof **contexts)))
+    if (!load(blob, s->worker_count, logger) || !(*shared = calloc(blob->tls_count, sizeof **shared)))
         return false;
-    for (u32 i = 1; i < blob->tls_count; i++) {
-        (*contexts)[i] = open_context(s, i, logger);
-        good &= (*contexts)[i] != NULL;
-    }
+    for (u32 i = 1; i < blob->tls_count; i++)
+        good &= open_shared(s, i, logger, &(*shared)[i]);
     if (good)
         return true;
-    tls_close(blob, *contexts);
-    *contexts = NULL;
+    tls_close(blob, *shared);
+    *shared = NULL;
     return false;
 }
 
 void
-tls_close(const struct blob *blob, struct tls_context **contexts)
+tls_close(const struct blob *blob, struct tls_shared *shared)
 {
-    for (u32 i = 1; contexts && i < blob->tls_count; i++)
-        if (contexts[i])
-            tls->context_close(contexts[i]);
-    free(contexts);
+    for (u32 i = 1; shared && i < blob->tls_count; i++) {
+        if (shared[i].context)
+            tls->context_close(shared[i].context);
+        if (shared[i].key)
+            signer_close(shared[i].key);
+    }
+    free(shared);
 }

@@ -12,6 +12,7 @@ struct tls_context; /* what the streams of one configuration share; any thread m
 struct tls_stream;  /* one connection; one thread's */
 struct tls_ticket;  /* what resumes a connection */
 struct tls_identity; /* a certificate and its key */
+struct token_key;    /* a key that is elsewhere (token.h), of which the module only knows that it signs */
 
 enum { TLS_ERROR_SIZE = 512, TLS_NAME_MAX = 255, TLS_TICKETS = 2 };
 
@@ -20,6 +21,22 @@ struct tls_file {
     const void *data;
     size_t size;
 };
+
+/* What a key that is elsewhere is asked to sign. */
+enum tls_scheme { TLS_SIGN_PKCS1, TLS_SIGN_PSS, TLS_SIGN_ECDSA, TLS_SIGN_ED25519 };
+
+enum { TLS_REQUEST_MOST = 16384, TLS_SIGNATURE_MOST = 1024 };
+
+struct tls_request {
+    enum tls_scheme scheme;
+    u32 digest_bits;            /* 0: there is no digest, the message is signed */
+    u32 size;                   /* of data: a digest; with PKCS1 within its DigestInfo */
+    u8 data[TLS_REQUEST_MOST];
+};
+
+/* Sign at once. The bytes of the signature, of ECDSA both numbers without DER; 0: error says why. */
+typedef size_t tls_sign(struct token_key *key, const struct tls_request *request, u8 signature[TLS_SIGNATURE_MOST],
+                        char error[TLS_ERROR_SIZE]);
 
 /* What a context is made from; the content is needed only while it is being made. */
 struct tls_settings {
@@ -55,6 +72,7 @@ enum tls_state {
     TLS_FULL,   /* out has no room */
     TLS_END,    /* the peer has ended it */
     TLS_FAILED, /* error says why */
+    TLS_SIGN,   /* a signature is wanted */
 };
 
 struct tls_operations {
@@ -73,6 +91,14 @@ struct tls_operations {
     void (*identity_close)(struct tls_identity *identity);
     /* Was the key locked? Then it is not to be kept. */
     bool (*identity_was_locked)(const struct tls_identity *identity);
+
+    /* Does the certificate of a context belong to a key that is elsewhere? False: error says why not. */
+    bool (*check_key)(const struct tls_context *context, tls_sign *sign, struct token_key *key,
+                      char error[TLS_ERROR_SIZE]);
+    /* What a stream that wants a signature has to sign; false: it was taken before. Then, its signature: size 0 if it
+     * cannot be had. */
+    bool (*take_request)(struct tls_stream *stream, struct tls_request *request);
+    void (*answer)(struct tls_stream *stream, const u8 *signature, size_t size);
 
     /* A stream that begins a handshake; NULL: error says why. */
     struct tls_stream *(*open)(struct tls_context *context, const struct tls_peer *peer, char error[TLS_ERROR_SIZE]);

@@ -87,6 +87,7 @@ on_wake(struct ev_loop *loop, ev_async *wake, int events)
     struct shard *incoming = worker->incoming;
     worker->take = false;
     pthread_mutex_unlock(&worker->mutex);
+    signer_deliver(worker);
     if (take)
         take_shard(worker, incoming);
     if (!abort)

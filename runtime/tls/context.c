@@ -91,8 +91,10 @@ set_identity(struct tls_context *context, const struct tls_settings *settings, c
 {
     if (!settings->certificate.data)
         return true;
-    struct tls_identity *own = identity_open(context, &settings->certificate, &settings->key, error);
-    bool good = own && SSL_CTX_set_chain_and_key(context->ssl, own->chain, own->count, own->key, NULL);
+    bool elsewhere = settings->record->token;
+    struct tls_identity *own = identity_open(context, &settings->certificate, elsewhere ? NULL : &settings->key, error);
+    bool good = own && SSL_CTX_set_chain_and_key(context->ssl, own->chain, own->count, own->key,
+                                                 elsewhere ? &signing_method : NULL);
     if (own && !good)
         error_say(error, "joining certificate and key");
     if (own)

@@ -116,12 +116,14 @@ identity_open(struct tls_context *context, const struct tls_file *certificate, c
     const char *what = "making room for a certificate";
     if (identity) {
         what = "reading the certificate";
-        if (read_chain(identity, certificate, context->pool)) {
+        bool good = read_chain(identity, certificate, context->pool);
+        if (good && key) {
             what = "reading the key";
             identity->key = read_key(key, &context->passwords, &identity->locked);
-            if (identity->key)
-                return identity;
+            good = identity->key;
         }
+        if (good)
+            return identity;
         identity_close(identity);
     }
     error_say(error, what);

@@ -39,6 +39,7 @@ struct tls_stream {
     long verdict;          /* X509_V_OK, or what is wrong */
     const char *expected;  /* the name it must have; NULL: any */
     bool misnamed;         /* it does not */
+    struct signing *signing; /* what a key that is elsewhere has been asked; NULL: nothing */
     bool unpinned;         /* none of the keys is one of those that must be */
 };
 
@@ -54,7 +55,7 @@ void error_say(char error[TLS_ERROR_SIZE], const char *what);
 
 /* ---- identity.c: certificates with their keys ---- */
 
-/* Those of PEM files; keys in that of the certificates are skipped. NULL: error says why. */
+/* Those of PEM files; keys in that of the certificates are skipped; key NULL: it is elsewhere. NULL: error says why. */
 struct tls_identity *identity_open(struct tls_context *context, const struct tls_file *certificate,
                                    const struct tls_file *key, char error[TLS_ERROR_SIZE]);
 void identity_close(struct tls_identity *identity);
@@ -75,6 +76,15 @@ bool verify_is_good(const struct tls_stream *stream);
 
 /* Is its key one of the context's pins? */
 bool pin_matches(const struct tls_context *context, X509 *certificate);
+
+/* ---- signing.c: keys that are elsewhere ---- */
+
+extern const SSL_PRIVATE_KEY_METHOD signing_method;
+bool signing_take(struct tls_stream *stream, struct tls_request *request);
+void signing_answer(struct tls_stream *stream, const u8 *signature, size_t size);
+void signing_close(struct tls_stream *stream);
+bool signing_check(const struct tls_context *context, tls_sign *sign, struct token_key *token,
+                   char error[TLS_ERROR_SIZE]);
 
 /* ---- context.c ---- */
 

@@ -121,6 +121,7 @@ void
 stream_close(struct tls_stream *stream)
 {
     SSL_free(stream->ssl);
+    signing_close(stream);
     for (u32 i = 0; i < TLS_TICKETS; i++)
         SSL_SESSION_free(stream->fresh[i]);
     free(stream);
@@ -171,6 +172,8 @@ state_of(struct tls_stream *stream, int result, const char *what, char error[TLS
         return TLS_MORE;
     case SSL_ERROR_WANT_WRITE:
         return TLS_FULL;
+    case SSL_ERROR_WANT_PRIVATE_KEY_OPERATION:
+        return TLS_SIGN;
     case SSL_ERROR_ZERO_RETURN:
         return TLS_END;
     case SSL_ERROR_SYSCALL:
