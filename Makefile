@@ -158,6 +158,7 @@ bench: bench-deps
 	@python3 tests/bench/language.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/tables.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/lookups.py --markdown docs/PERFORMANCE.md
+	@python3 tests/bench/names.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/footprint.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/datagrams.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/bench.py --markdown docs/PERFORMANCE.md

@@ -52,15 +52,10 @@ next_record(struct cursor *cursor)
     return true;
 }
 
-/* The next size bytes, copied to room unless it is NULL. False: failed says why. */
+/* As take(), where a record ends within. */
 static bool
-take(struct cursor *cursor, u8 *room, size_t size)
+take_over(struct cursor *cursor, u8 *room, size_t size)
 {
-    if (size > cursor->left) {
-        cursor->failed = PREREAD_NONE;
-        return false;
-    }
-    cursor->left -= size;
     while (size > 0) {
         size_t here = (size_t)(cursor->end - cursor->at), piece = here < size ? here : size;
         if (room) {
@@ -75,8 +70,25 @@ take(struct cursor *cursor, u8 *room, size_t size)
     return true;
 }
 
+/* The next size bytes, copied to room unless it is NULL. False: failed says why. */
+static inline bool
+take(struct cursor *cursor, u8 *room, size_t size)
+{
+    if (size > cursor->left) {
+        cursor->failed = PREREAD_NONE;
+        return false;
+    }
+    cursor->left -= size;
+    if (size > (size_t)(cursor->end - cursor->at))
+        return take_over(cursor, room, size);
+    if (room)
+        memcpy(room, cursor->at, size);
+    cursor->at += size;
+    return true;
+}
+
 /* A number of so many bytes. */
-static bool
+static inline bool
 take_number(struct cursor *cursor, u32 bytes, size_t *number)
 {
     u8 data[4];

@@ -68,7 +68,8 @@ read_more(struct session *s)
 {
     struct side *side = &s->upstream;
     for (;;) {
-        ssize_t got = recv(s->client.io.fd, side->buffer + side->end, s->server->preread_buffer_size - side->end, 0);
+        size_t room = s->server->preread_buffer_size - side->end;
+        ssize_t got = recv(s->client.io.fd, side->buffer + side->end, room, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -78,6 +79,7 @@ read_more(struct session *s)
         if (got <= 0)
             return end(s, CLOSE_preread_end);
         side->end += (u32)got; /* not counted as received, as in nginx */
+        s->drained = (size_t)got < room;
         enum step step = judge(s);
         if (step != STEP_WAITS)
             return step;

@@ -235,6 +235,16 @@ relay_send_preamble(struct session *s)
     return false;
 }
 
+/* What was preread goes on; the client has nothing more to read, or epoll will say so. */
+static void
+send_preread(struct session *s)
+{
+    if (side_flush(s, &s->upstream) == FLUSH_FAILED)
+        end_failed_write(s, &s->upstream, errno);
+    else
+        watch(s);
+}
+
 void
 relay_start(struct session *s)
 {
@@ -260,6 +270,8 @@ relay_start(struct session *s)
         session_arm(s, relay_due(s) - now);
     if (s->early && !side_waits(&s->upstream))
         watch(s); /* the client was read just now */
+    else if (s->drained)
+        send_preread(s);
     else
         run(s, &s->client, &s->upstream);
 }

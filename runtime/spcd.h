@@ -591,6 +591,7 @@ struct session {
     u8 reason;      /* 1 + why it ended; 0: it has not */
     bool hashed : 1;  /* hash has begun */
     bool preread : 1; /* what waits for the upstream was read before, as nginx does it */
+    bool drained : 1; /* the last read of preread took all there was */
     bool backups : 1; /* the primaries are used up */
     union client_address address;
 };

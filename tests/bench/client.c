@@ -38,6 +38,8 @@ struct client {
     bool server_closes;         /* short: the unit ends with the server's end */
     bool parts_late;            /* ping: connections stay open when all is done, until the driver has measured */
     u16 port;
+    size_t message_size;
+    u32 names;                  /* each connection sends a ClientHello for one of so many; 0: what is in the buffer */
     u64 unit_count, begun_count, done_count, failed_count;
     u64 begun_ns, stop_ns, ended_ns;
     u64 every_ns, next_ns;      /* paced: a unit begins so often, on a link that has none; 0: at once */
@@ -56,7 +58,7 @@ static struct client
 client_new(const char *port, u64 unit_count, u64 at_once, u64 seconds)
 {
     struct client client = {
-        .port = (u16)number(port, 65535), .unit_count = unit_count, .link_count = at_once,
+        .port = (u16)number(port, 65535), .message_size = MESSAGE_SIZE, .unit_count = unit_count, .link_count = at_once,
         .links = calloc(at_once, sizeof(struct link)),
         .samples_ns = calloc(unit_count < MOST_SAMPLES ? unit_count : MOST_SAMPLES, sizeof(u64)),
         .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .begun_ns = now_ns(),
@@ -73,14 +75,16 @@ client_new(const char *port, u64 unit_count, u64 at_once, u64 seconds)
 /* --- one unit of work --- */
 
 static enum outcome
-send_message(struct link *link)
+send_message(const struct client *client, struct link *link)
 {
     if (link->sent)
         return DONE;
-    ssize_t sent = send(link->fd, buffer, MESSAGE_SIZE, 0);
+    if (client->names)
+        hello_make(buffer, (u32)(client->done_count % client->names));
+    ssize_t sent = send(link->fd, buffer, client->message_size, 0);
     if (sent < 0 && errno == EAGAIN)
         return GOES_ON;         /* not connected yet */
-    link->sent = sent == MESSAGE_SIZE;
+    link->sent = sent == (ssize_t)client->message_size;
     return link->sent ? DONE : FAILED;
 }
 
@@ -88,16 +92,16 @@ send_message(struct link *link)
 static enum outcome
 exchange(struct client *client, struct link *link)
 {
-    enum outcome outcome = send_message(link);
+    enum outcome outcome = send_message(client, link);
     while (outcome == DONE) {
         ssize_t got = recv(link->fd, buffer, sizeof buffer, 0);
         if (got < 0)
             return errno == EAGAIN ? GOES_ON : FAILED;
         link->got_bytes += (u64)got;
         if (got == 0)
-            return client->server_closes && link->got_bytes == MESSAGE_SIZE ? DONE : FAILED;
-        if (!client->server_closes && link->got_bytes >= MESSAGE_SIZE)
-            return link->got_bytes == MESSAGE_SIZE ? DONE : FAILED;
+            return client->server_closes && link->got_bytes == client->message_size ? DONE : FAILED;
+        if (!client->server_closes && link->got_bytes >= client->message_size)
+            return link->got_bytes == client->message_size ? DONE : FAILED;
     }
     return outcome;
 }
@@ -326,6 +330,19 @@ short_main(int argc, char **argv)
     struct client client = exchange_client(argv);
     client.server_closes = strcmp(argv[4], "server") == 0;
     client.every_ns = argc > 5 ? number(argv[5], 1000) * 1000000u : 0;
+    gate(&client);
+    client_run(&client, client.link_count);
+    report(&client);
+    return 0;
+}
+
+int
+named_main(int argc, char **argv)
+{
+    (void)argc;
+    struct client client = exchange_client(argv);
+    client.message_size = HELLO_SIZE;
+    client.names = (u32)number(argv[4], UINT32_MAX);
     gate(&client);
     client_run(&client, client.link_count);
     report(&client);

@@ -27,6 +27,7 @@ static const struct {
     { "floor",  floor_main,  3, "copy|splice|gulp PORT ORIGIN [PORTS]    the barest proxy, until standard input ends" },
     { "short",  short_main,  5, "PORT COUNT AT_ONCE SECONDS client|server [EVERY_MS]     who closes first" },
     { "ping",   ping_main,   4, "PORT COUNT AT_ONCE SECONDS [EVERY_MS]    64 bytes there and back" },
+    { "named",  named_main,  5, "PORT COUNT AT_ONCE SECONDS NAMES     short, each with a ClientHello for a name" },
     { "bulk",   bulk_main,   4, "PORT AT_ONCE UP_BYTES DOWN_BYTES            bytes on each connection" },
     { "hold",   hold_main,   2, "PORT COUNT                  one ping each, then idle until standard input ends" },
     { "start",  start_main,  4, "PORT CPU SECONDS PROGRAM [ARGUMENT]...      time to the first connection" },

@@ -26,6 +26,10 @@ struct request {
 };
 enum { DONE_SIZE = 8 };
 
+/* hello.c: write a ClientHello of HELLO_SIZE bytes that asks for host-NAME.example.com. */
+enum { HELLO_SIZE = 517 };
+void hello_make(char *message, u32 name);
+
 /* load.c */
 u64 now_ns(void);
 _Noreturn void die(const char *what);
@@ -44,6 +48,7 @@ int ping_main(int argc, char **argv);
 int bulk_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
 int start_main(int argc, char **argv);
+int named_main(int argc, char **argv);
 int greeted_main(int argc, char **argv);
 
 #endif
