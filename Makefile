@@ -153,6 +153,11 @@ differential: check-deps
 	@tests/differential/run.py --seed 1000 --count 20000
 	@tests/preread/run.py --seed 1000 --count 10000
 
+# What wears a proxy out, each thing for some seconds.
+soak: check-deps
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/soak/run.py
+
 bench: bench-deps
 	@$(MAKE) --no-print-directory -s all
 	@python3 tests/bench/language.py --markdown docs/PERFORMANCE.md
