@@ -215,5 +215,5 @@ endif
 clean:
 	rm -rf build build-san build-fuzz
 
-.PHONY: all units differential fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
+.PHONY: all units differential soak fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
 -include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(TLS_OBJS:.o=.d) $(TOKEN_OBJS:.o=.d) $(UNITS:=.d)

@@ -3,9 +3,11 @@
  */
 #include "spcd.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: spcd [-p PREFIX] [-e LOG] [-t] BLOB\n"
@@ -42,6 +44,6 @@ main(int count, char **words)
     /* The prefix is entered before the blob's own paths are used; the blob is named from where we are. */
     options.blob = realpath(words[optind], NULL);
     if (!options.blob)
-        die("%s: %s", words[optind], "there is no such file");
+        die("%s: %s", words[optind], strerror(errno));
     return supervisor_run(&options);
 }

@@ -24,7 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RESPAWN_PAUSE_S = 1 }; /* a server that dies at once is not started again at once */
+enum {
+    RESPAWN_PAUSE_S = 1, /* a server that dies at once is not started again at once */
+    START_S = 60,        /* one that gives up so early could not start */
+};
 
 struct supervisor {
     const struct options *options;
@@ -309,7 +312,8 @@ reap(struct supervisor *v, int *status)
     close(v->channel);
     if (v->ending)
         return true;
-    if (WIFEXITED(*status) && WEXITSTATUS(*status) == 1) { /* die() has said why; it would again */
+    time_t lived = time(NULL) - v->started;
+    if (WIFEXITED(*status) && WEXITSTATUS(*status) == 1 && lived <= START_S) { /* die() has said why; it would again */
         log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d could not start", gone);
         surroundings_unlink(v->current, NULL);
         return true;
@@ -320,7 +324,7 @@ reap(struct supervisor *v, int *status)
         log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d exited with code %d", gone, WEXITSTATUS(*status));
     if (v->pending)
         take_answer(v, MESSAGE_REFUSED);
-    if (time(NULL) - v->started <= RESPAWN_PAUSE_S)
+    if (lived <= RESPAWN_PAUSE_S)
         sleep(RESPAWN_PAUSE_S);
     start_server(v);
     return false;

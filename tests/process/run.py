@@ -1,0 +1,254 @@
+#!/usr/bin/python3
+"""The processes of spcd: what a supervisor does when its server dies, daemons, privileges, signals without a supervisor,
+and -t. Last line: "N passed, N failed"."""
+import os
+import pwd
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [ROOT + "/tests/engine", ROOT + "/tests/soak"]
+sys.dont_write_bytecode = True
+
+from peers import Origin, echoes  # noqa: E402
+from server import Server, die_with_parent  # noqa: E402
+from wire import Ports  # noqa: E402
+
+BUILD = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
+SPCC, SPCD = BUILD + "/spcc", BUILD + "/spcd"
+
+
+def make(folder, port, origin, main="", server="", where=None):
+    """A server in a folder, with one proxy to origin; where: what it listens to."""
+    made = Server("spcd", folder, {"spcc": SPCC, "spcd": SPCD})
+    text = made.whole_config(main, f"server {{ listen {where or f'127.0.0.1:{port}'}; proxy_pass 127.0.0.1:{origin.port}; {server} }}",
+                             {"workers": "2", "connections": "64", "level": "notice"})
+    if "user " in main:
+        text = text.replace("user root;\n", "")
+    if "daemon " in main:
+        text = text.replace("daemon off;\n", "")
+    assert made.place(text), made.complaint
+    return made
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(one) for one in file.read().split()]
+
+
+def status_of(pid, field):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return re.search(rf"^{field}:\s+(.*)", file.read(), re.MULTILINE).group(1)
+
+
+def gone(pid):
+    return not os.path.exists(f"/proc/{pid}") or status_of(pid, "State").startswith("Z")
+
+
+# ---- with a supervisor ----
+
+def killed(folder, port, origin):
+    """A server that is killed is started again, with the same sockets."""
+    server = make(folder, port, origin)
+    server.start()
+    first = children(server.process.pid)[0]
+    yield echoes(port), "it serves"
+    os.kill(first, signal.SIGKILL)
+    yield server.wait(lambda: children(server.process.pid) not in ([], [first])), "another server is started"
+    yield server.wait(lambda: echoes(port)), "which serves"
+    second = children(server.process.pid)[0]
+    os.kill(second, signal.SIGABRT)
+    yield server.wait(lambda: children(server.process.pid) not in ([], [second]) and echoes(port)), "and once more"
+    said = server.read("error.log")
+    yield f"server process {first} exited on signal 9" in said, "the log says which signal"
+    yield f"server process {second} exited on signal 6" in said, "and the other one"
+    server.signal("HUP")
+    yield server.wait(lambda: "reconfiguring" in server.read("error.log")) and echoes(port), "it can be reloaded"
+    server.end()
+    yield not os.path.exists(folder + "/pid"), "the pid file is removed"
+
+
+def alone(folder, port, origin):
+    """A server whose supervisor is killed drains, and leaves nobody behind."""
+    server = make(folder, port, origin)
+    server.start()
+    child = children(server.process.pid)[0]
+    with socket.create_connection(("127.0.0.1", port)) as lasting:
+        lasting.sendall(b"a")
+        yield lasting.recv(1) == b"a", "a session"
+        server.process.kill()
+        server.process.wait()
+        yield server.wait(lambda: "the supervisor is gone" in server.read("error.log")), "the server notices"
+        lasting.sendall(b"b")
+        yield lasting.recv(1) == b"b", "who is there goes on"
+    yield server.wait(lambda: gone(child)), "then it ends"
+
+
+def daemon(folder, port, origin):
+    server = make(folder, port, origin, "daemon on;")
+    done = subprocess.run([SPCD, "-p", folder, server.blob], capture_output=True, text=True, timeout=20, check=False)
+    yield done.returncode == 0 and not done.stderr, f"the first process ends: {done}"
+    yield server.wait(lambda: server.read("pid").strip()) and server.wait(lambda: echoes(port)), "the daemon serves"
+    pid = int(server.read("pid"))
+    yield status_of(pid, "PPid") != str(os.getpid()), "it is nobody's child of ours"
+    yield os.getsid(pid) == pid, "it has a session of its own"
+    null = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)}
+    yield null == {"/dev/null"}, f"it has no terminal: {null}"
+    os.kill(pid, signal.SIGHUP)
+    yield server.wait(lambda: "reconfiguring" in server.read("error.log")) and echoes(port), "HUP reloads"
+    os.kill(pid, signal.SIGQUIT)
+    yield server.wait(lambda: gone(pid)) and not os.path.exists(folder + "/pid"), "QUIT ends it"
+
+
+def privileges(folder, port, origin):
+    """A port below 1024 and a log that only root can make, served by nobody."""
+    low = next((one for one in range(997, 900, -1) if is_free(one)), None)
+    server = make(folder, port, origin, "user nobody nogroup;", where=f"127.0.0.1:{low}")
+    server.start()
+    worker = children(server.process.pid)[0]
+    nobody = pwd.getpwnam("nobody")
+    yield echoes(low), f"port {low} is served"
+    yield status_of(server.process.pid, "Uid").split()[0] == "0", "the supervisor is root"
+    yield status_of(worker, "Uid").split() == [str(nobody.pw_uid)] * 4, "the server is nobody"
+    yield int(status_of(worker, "CapEff"), 16) == 0, "and has no capabilities"
+    os.chmod(folder, 0o700)
+    server.signal("HUP")
+    yield server.wait(lambda: "new sessions take the new" in server.read("error.log")) and echoes(low), "HUP keeps the port"
+    server.signal("USR1")
+    yield server.wait(lambda: "reopening logs" in server.read("error.log")), "USR1 opens logs that nobody cannot"
+    server.end()
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+# ---- without one ----
+
+def single(folder, port, origin):
+    server = make(folder, port, origin, "master_process off;", server=f"error_log {folder}/own.log;")
+    server.start()
+    yield children(server.process.pid) == [], "there is one process"
+    yield echoes(port), "it serves"
+    os.rename(folder + "/error.log", folder + "/old.log")
+    server.signal("USR1")
+    yield server.wait(lambda: os.path.exists(folder + "/error.log")), "USR1 reopens its log"
+    server.signal("HUP")
+    yield server.wait(lambda: "new sessions take the new" in server.read("error.log")) and echoes(port), "HUP reloads"
+    server.spoil()
+    server.signal("HUP")
+    yield server.wait(lambda: "cannot be used" in server.read("error.log")) and echoes(port), "not what is no blob"
+    with socket.create_connection(("127.0.0.1", port)) as lasting:
+        lasting.sendall(b"a")
+        yield lasting.recv(1) == b"a", "a session"
+        server.signal("QUIT")
+        yield server.wait(lambda: not echoes(port)), "QUIT: nobody new"
+        lasting.sendall(b"b")
+        yield lasting.recv(1) == b"b", "who is there goes on"
+    yield server.wait(lambda: server.process.poll() == 0), "then it ends"
+    for name in ("TERM", "INT"):
+        server = make(folder, port, origin, "master_process off;")
+        server.start()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"a")
+            client.recv(1)
+            server.signal(name)
+            yield server.wait(lambda one=server: one.process.poll() == 0), f"{name} ends it at once"
+            yield ends(client), "with its sessions"
+        yield not os.path.exists(folder + "/pid"), "and its pid file"
+
+
+def ends(client):
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+# ---- -t ----
+
+def ask(*words):
+    return subprocess.run([SPCD, *words], capture_output=True, text=True, timeout=20, check=False)
+
+
+def tested(folder, port, origin):
+    server = make(folder, port, origin)
+    good = ask("-t", "-p", folder, server.blob)
+    yield good.returncode == 0 and "is in order and can be served here" in good.stderr, f"a good blob: {good.stderr}"
+    yield not os.path.exists(folder + "/pid") and is_free(port), "nothing is left of a test"
+    with socket.create_server(("127.0.0.1", port)):
+        yield ask("-t", "-p", folder, server.blob).returncode == 0, "a port in use is no mistake in a test"
+        start = ask("-p", folder, server.blob)
+        yield start.returncode == 1 and f"bind() to 127.0.0.1:{port} failed (98:" in start.stderr, f"but at a start: {start.stderr}"
+    with open(server.blob, "rb") as file:
+        blob = file.read()
+    cases = [
+        ("cut", blob[:len(blob) // 2], "cannot be used"),
+        ("empty", b"", "cannot be used"),
+        ("text", b"stream { }\n" * 100, "cannot be used"),
+        ("one bit", blob[:-9] + bytes([blob[-9] ^ 4]) + blob[-8:], "cannot be used"),
+    ]
+    for name, content, says in cases:
+        with open(folder + "/bad.spcb", "wb") as file:
+            file.write(content)
+        done = ask("-t", folder + "/bad.spcb")
+        yield done.returncode == 1 and says in done.stderr, f"{name}: {done.returncode} {done.stderr}"
+    done = ask("-t", folder + "/nowhere.spcb")
+    yield done.returncode == 1 and "No such file or directory" in done.stderr, f"no file: {done.stderr}"
+    done = ask("-t", "-p", folder + "/nowhere", server.blob)
+    yield done.returncode == 1 and "No such file or directory" in done.stderr, f"no prefix: {done.stderr}"
+    done = ask("-x")
+    yield done.returncode == 2 and "-t" in done.stderr, f"an option that does not exist: {done.returncode} {done.stderr}"
+    lost = make(folder, port, origin, server="error_log /nowhere/at/all.log;")
+    done = ask("-t", "-p", folder, lost.blob)
+    yield done.returncode == 1 and "open() /nowhere/at/all.log failed" in done.stderr, f"a log that cannot be: {done.stderr}"
+    far = make(folder, port, origin, where="192.0.2.1:80")
+    done = ask("-t", "-p", folder, far.blob)
+    yield done.returncode == 1 and "bind() to 192.0.2.1:80 failed (99:" in done.stderr, f"an address of another: {done.stderr}"
+    stranger = make(folder, port, origin, "user no-such-user;")
+    if os.geteuid() == 0:
+        done = ask("-p", folder, stranger.blob)
+        yield done.returncode == 1 and 'user "no-such-user" is not known here' in done.stderr, f"no user: {done.stderr}"
+
+
+def secret(folder, port, origin):
+    """Files that spcd makes are for whom they should be."""
+    server = make(folder, port, origin)
+    server.start()
+    mode = stat.S_IMODE(os.stat(folder + "/error.log").st_mode)
+    yield mode == 0o644, f"the log: {mode:o}"
+    server.end()
+
+
+def main():
+    held, origin = Ports(), Origin("echo")
+    die_with_parent()
+    passed = failed = 0
+    for case in (killed, alone, daemon, privileges, single, tested, secret):
+        if case is privileges and os.geteuid() != 0:
+            continue
+        with tempfile.TemporaryDirectory(prefix="spc-") as folder:
+            os.chmod(folder, 0o755)
+            for good, what in case(folder, held.take(), origin):
+                passed += bool(good)
+                failed += not good
+                if not good:
+                    print(f"FAILED {case.__name__}: {what}", flush=True)
+    origin.end()
+    print(f"{passed} passed, {failed} failed")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
