@@ -13,6 +13,7 @@ SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libbori
 DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev
 CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates softhsm2
 FUZZ_DEPS := clang libclang-rt-dev
+INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2
 BENCH_DEPS := haproxy strace valgrind
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
@@ -129,6 +130,8 @@ check-deps: deps
 	$(call install_missing,$(CHECK_DEPS))
 fuzz-deps: deps
 	$(call install_missing,$(FUZZ_DEPS))
+interop-deps: check-deps
+	$(call install_missing,$(INTEROP_DEPS))
 bench-deps: check-deps
 	$(call install_missing,$(BENCH_DEPS))
 
@@ -157,6 +160,11 @@ differential: check-deps
 soak: check-deps
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tests/soak/run.py
+
+# Servers and clients of Debian's, as they are, with spcd between them.
+interop: interop-deps
+	@$(MAKE) --no-print-directory -s all
+	@tests/interop/run.py
 
 bench: bench-deps
 	@$(MAKE) --no-print-directory -s all
@@ -215,5 +223,5 @@ endif
 clean:
 	rm -rf build build-san build-fuzz
 
-.PHONY: all units differential soak fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
+.PHONY: interop interop-deps all units differential soak fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
 -include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(TLS_OBJS:.o=.d) $(TOKEN_OBJS:.o=.d) $(UNITS:=.d)

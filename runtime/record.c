@@ -14,7 +14,8 @@ struct records {
     u32 at, end;
     u8 *plain;      /* what has waited for the side since before the handshake, the same way */
     u32 plain_at, plain_end;
-    bool more;      /* the last read filled all the room it had */
+    bool more;      /* there is more to read than the socket tells of */
+    bool ended;     /* the stream: after what was read, nothing follows */
     bool over;      /* the peer has ended the connection */
     bool secured;   /* the handshake is done */
     struct job *job; /* the signature that the handshake waits for; NULL: for none */
@@ -185,7 +186,7 @@ record_read(struct session *s, struct side *side, u8 *data, size_t size)
     struct records *r = side->records;
     char error[TLS_ERROR_SIZE];
     size_t total = 0, got = 0;
-    enum tls_state state = TLS_MORE;
+    enum tls_state state = r->ended ? TLS_END : TLS_MORE;
     bool more = true, failed = false;
     while (state == TLS_MORE && more) {
         if (!fill(s, side)) {
@@ -201,7 +202,8 @@ record_read(struct session *s, struct side *side, u8 *data, size_t size)
         failed |= end_out(s, side, &wire) == FLUSH_FAILED;
     }
     int reason = errno;
-    r->more = state == TLS_DONE;
+    r->ended = state == TLS_END || state == TLS_FAILED;
+    r->more = state == TLS_DONE || (r->ended && total); /* who ends it may wait for our end before the socket's */
     release(s, r);
     keep_tickets(s, r);
     if (state == TLS_FAILED)

@@ -158,6 +158,32 @@ def speaks_slowly(made, step):
     return behave
 
 
+def ends_and_waits(made):
+    """A line, and the end of the connection in one piece; then it waits for the other end."""
+    def behave(client):
+        inner, outer = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secure = made.wrap_bio(inner, outer, server_side=True)
+
+        def until_done(act):
+            while True:
+                try:
+                    return act()
+                except ssl.SSLWantReadError:
+                    client.sendall(outer.read())
+                    inner.write(client.recv(16384))
+
+        until_done(secure.do_handshake)
+        line = until_done(lambda: secure.read(1000))
+        secure.write(line)
+        try:
+            secure.unwrap()
+        except ssl.SSLWantReadError:
+            client.sendall(outer.read())
+        while client.recv(16384):
+            pass
+    return behave
+
+
 class None_origin:
     def __init__(self, behaves):
         self.behaves = behaves

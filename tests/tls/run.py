@@ -31,6 +31,7 @@ LOG = ("log_format case '$server_port $status $bytes_sent $bytes_received "
 VERIFY = "proxy_ssl_verify on; proxy_ssl_trusted_certificate ca.pem; proxy_ssl_name x.example;"
 CLIENT = "proxy_ssl_certificate client.pem; proxy_ssl_certificate_key client.key;"
 WHO = ["who", "bye"]
+END = None  # instead of a line: the server's end is waited for
 # name, origins, directives, lines of the client, status, and what else
 CASES = [
     ("in clear otherwise", ["good"], "", WHO, "200", {}),
@@ -62,6 +63,7 @@ CASES = [
     ("no certificate where one is asked for", ["asks12"], "", WHO, "502", {"says": r"SSL_do_handshake\(\) failed"}),
     ("PROXY header in clear", ["preamble"], "proxy_protocol on;", WHO, "200", {}),
     ("a server that speaks first and ends", ["good"], "", ["bye"], "200", {}),
+    ("a server that ends it and waits", ["waits"], "", ["hello", END], "200", {}),
     ("no TLS", ["http"], "", WHO, "502", {"says": r"SSL_do_handshake\(\) failed"}),
     ("a server that ends at the hello", ["slams"], "", WHO, "502", {"says": "peer closed connection in SSL handshake"}),
     ("a server that stalls", ["stalls", "good"], "proxy_connect_timeout 200ms;", WHO, "200", {}),
@@ -158,6 +160,7 @@ def make_origins(ca, first):
         "asks12": speaks(context(ca, "good", newest="TLSv1_2", clients="CERT_REQUIRED")),
         "preamble": speaks(good, preamble=True), "http": origins.speaks_http, "slams": origins.slams,
         "stalls": origins.stalls, "slow1": origins.speaks_slowly(good, 1), "slow7": origins.speaks_slowly(good, 7),
+        "waits": origins.ends_and_waits(good),
     }
     return {name: Origin(first + at, behaves).port for at, (name, behaves) in enumerate(kinds.items())}
 
@@ -179,6 +182,9 @@ def converse(port, lines):
         reader = client.makefile("rb")
         try:
             for line in lines:
+                if line is END:
+                    seen.append("no end" if reader.read() else "the end")
+                    break
                 client.sendall(line.encode() + b"\n")
                 seen.append(reader.readline().decode().strip())
         except OSError:
