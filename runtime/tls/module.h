@@ -72,6 +72,19 @@ const char *verify_say(const struct tls_stream *stream, char text[TLS_ERROR_SIZE
 /* Is nothing wrong with the certificate? */
 bool verify_is_good(const struct tls_stream *stream);
 
+/* ---- chain.c ---- */
+
+/* OpenSSL's numbers, which BoringSSL does not have. */
+enum { VERDICT_KEY_TOO_WEAK = 66, VERDICT_AUTHORITY_TOO_WEAK = 67, VERDICT_DIGEST_TOO_WEAK = 68 };
+
+/* What is wrong with a chain that is whole; X509_V_OK for nothing. */
+long chain_check(const STACK_OF(X509) *chain, const struct blob_tls *record);
+
+/* ---- name.c ---- */
+
+/* Is the certificate for that name? */
+bool name_matches(X509 *certificate, const char *name);
+
 /* ---- pin.c ---- */
 
 /* Is its key one of the context's pins? */

@@ -3,8 +3,8 @@
  * a verdict goes out, in OpenSSL's numbers and words, which is what nginx logs. The handshake goes on whatever the
  * verdict is, as nginx does it; who asked for the stream then ends it.
  *
- * The rules are those of OpenSSL at its security level (its manual, SSL_CTX_set_security_level): keys and digests that
- * are too weak for it are refused, which BoringSSL would not do.
+ * BoringSSL verifies (it knows less than OpenSSL, and refuses what it does not know); chain.c and name.c ask what
+ * OpenSSL asks besides.
  */
 #include "module.h"
 
@@ -14,29 +14,51 @@
 
 enum { DEPTH_MOST = 100 };
 
-/* OpenSSL's own, which BoringSSL does not have. */
-enum { EE_KEY_TOO_SMALL = 66, CA_KEY_TOO_SMALL = 67, CA_MD_TOO_WEAK = 68 };
-
+/* OpenSSL's words where BoringSSL has others, or other numbers. */
 static const struct {
     long code;
     const char *says;
 } own_words[] = {
-    {EE_KEY_TOO_SMALL, "EE certificate key too weak"},
-    {CA_KEY_TOO_SMALL, "CA certificate key too weak"},
-    {CA_MD_TOO_WEAK, "CA signature digest algorithm too weak"},
+    {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "self-signed certificate"},
+    {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "self-signed certificate in certificate chain"},
+    {X509_V_ERR_INVALID_PURPOSE, "unsuitable certificate purpose"},
+    {VERDICT_KEY_TOO_WEAK, "EE certificate key too weak"},
+    {VERDICT_AUTHORITY_TOO_WEAK, "CA certificate key too weak"},
+    {VERDICT_DIGEST_TOO_WEAK, "CA signature digest algorithm too weak"},
 };
 
 /* ---- whom to trust ---- */
 
 static bool
+is_current(const X509 *certificate)
+{
+    return X509_cmp_current_time(X509_get0_notBefore(certificate)) < 0 &&
+           X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0;
+}
+
+/* Where two have one name and one key, BoringSSL takes the first: so those whose time it is come first. */
+static bool
+put_in_order(STACK_OF(X509) *all, X509 *one, size_t *current)
+{
+    if (one && sk_X509_insert(all, one, is_current(one) ? *current : sk_X509_num(all))) {
+        *current += is_current(one);
+        return true;
+    }
+    X509_free(one);
+    return false;
+}
+
+static bool
 add_trusted(X509_STORE *store, const struct tls_file *file)
 {
     BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
-    size_t count = 0;
-    for (X509 *one; bio && (one = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL));) {
-        count += X509_STORE_add_cert(store, one) == 1;
-        X509_free(one);
-    }
+    STACK_OF(X509) *all = sk_X509_new_null();
+    size_t count = 0, current = 0;
+    while (bio && all && put_in_order(all, PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL), &current))
+        continue;
+    for (size_t i = 0; all && i < sk_X509_num(all); i++)
+        count += X509_STORE_add_cert(store, sk_X509_value(all, i)) == 1;
+    sk_X509_pop_free(all, X509_free);
     BIO_free(bio);
     return count > 0;
 }
@@ -78,78 +100,7 @@ verify_open(const struct tls_file *trusted, const struct tls_file *crl, char err
     return NULL;
 }
 
-/* ---- how strong ---- */
-
-/* OpenSSL's bits of security that a level asks for. */
-static u32
-bits_of_level(u32 level)
-{
-    static const u32 bits[] = {0, 80, 112, 128, 192, 256};
-    return bits[level < 5 ? level : 5];
-}
-
-/* NIST SP 800-57, as OpenSSL has it. */
-static u32
-bits_of_key(EVP_PKEY *key)
-{
-    u32 size = (u32)EVP_PKEY_bits(key);
-    if (EVP_PKEY_id(key) != EVP_PKEY_RSA && EVP_PKEY_id(key) != EVP_PKEY_DSA)
-        return size / 2;
-    return size >= 15360 ? 256 : size >= 7680 ? 192 : size >= 3072 ? 128 : size >= 2048 ? 112 : size >= 1024 ? 80 : 0;
-}
-
-static u32
-bits_of_signature(const X509 *certificate)
-{
-    int digest;
-    if (!OBJ_find_sigid_algs(X509_get_signature_nid(certificate), &digest, NULL))
-        return 256;
-    switch (digest) {
-    case NID_md5:
-        return 39;
-    case NID_sha1:
-        return 63;
-    case NID_md5_sha1:
-        return 67;
-    case NID_sha224:
-        return 112;
-    case NID_sha256:
-        return 128;
-    case NID_sha384:
-        return 192;
-    default:
-        return 256; /* SHA-512, or one that comes with the key */
-    }
-}
-
-/* The last of the chain is trusted for what it is: its signature does not count. */
-static long
-check_strength(const STACK_OF(X509) *chain, u32 level)
-{
-    u32 least = bits_of_level(level);
-    size_t count = sk_X509_num(chain);
-    for (size_t i = 0; i < count; i++) {
-        X509 *one = sk_X509_value(chain, i);
-        EVP_PKEY *key = X509_get_pubkey(one);
-        bool strong = key && bits_of_key(key) >= least;
-        EVP_PKEY_free(key);
-        if (!strong)
-            return i == 0 ? EE_KEY_TOO_SMALL : CA_KEY_TOO_SMALL;
-        if (i + 1 < count && bits_of_signature(one) < least)
-            return CA_MD_TOO_WEAK;
-    }
-    return X509_V_OK;
-}
-
 /* ---- the chain ---- */
-
-/* nginx's proxy_ssl_verify_depth: how many authorities may stand between the certificate and one that is trusted.
- * OpenSSL looks no further, and so does not find the one that is. */
-static long
-check_depth(const STACK_OF(X509) *chain, u32 depth)
-{
-    return sk_X509_num(chain) > (size_t)depth + 2 ? X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY : X509_V_OK;
-}
 
 static bool
 is_pinned(const struct tls_context *context, const STACK_OF(X509) *chain)
@@ -160,22 +111,51 @@ is_pinned(const struct tls_context *context, const STACK_OF(X509) *chain)
     return found;
 }
 
+/* nginx lets OpenSSL go on after what is wrong, and logs the last of it. */
+static int
+note(int good, X509_STORE_CTX *work)
+{
+    long *last = X509_STORE_CTX_get_app_data(work);
+    int error = X509_STORE_CTX_get_error(work);
+    if (!good && error == X509_V_ERR_NAME_CONSTRAINTS_WITHOUT_SANS)
+        *last = X509_V_ERR_PERMITTED_VIOLATION; /* OpenSSL has no such number */
+    else if (!good)
+        *last = error;
+    return 1;
+}
+
+/* Has it signed itself? Then it may be trusted as it is, whatever it may be used for. */
+static bool
+is_self_signed(X509 *leaf)
+{
+    EVP_PKEY *key = X509_get_pubkey(leaf);
+    bool signed_itself = key && X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0 &&
+                         X509_verify(leaf, key) == 1;
+    EVP_PKEY_free(key);
+    return signed_itself;
+}
+
 /* What is wrong with the chain; and, in pinned, if a key of it is one of those that must be. */
 static long
 verify_chain(const struct tls_context *context, X509 *leaf, STACK_OF(X509) *others, bool *pinned)
 {
-    long verdict = X509_V_ERR_OUT_OF_MEM;
+    long verdict = X509_V_ERR_OUT_OF_MEM, last = X509_V_OK;
     X509_STORE_CTX *work = X509_STORE_CTX_new();
     if (work && X509_STORE_CTX_init(work, context->store, leaf, others) &&
-        X509_STORE_CTX_set_default(work, "ssl_server")) {
+        X509_STORE_CTX_set_default(work, "ssl_server") && X509_STORE_CTX_set_app_data(work, &last)) {
+        bool alone = is_self_signed(leaf);
         X509_STORE_CTX_set_depth(work, DEPTH_MOST);
+        X509_STORE_CTX_set_verify_cb(work, note);
+        if (alone)
+            X509_STORE_CTX_set_flags(work, X509_V_FLAG_PARTIAL_CHAIN);
         bool good = X509_verify_cert(work) == 1;
-        verdict = good ? X509_V_OK : X509_STORE_CTX_get_error(work);
-        if (good)
-            verdict = check_depth(X509_STORE_CTX_get0_chain(work), context->record->depth);
-        if (good && verdict == X509_V_OK)
-            verdict = check_strength(X509_STORE_CTX_get0_chain(work), context->record->level);
-        *pinned = verdict != X509_V_OK || is_pinned(context, X509_STORE_CTX_get0_chain(work));
+        const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(work);
+        verdict = last != X509_V_OK ? last : good ? X509_V_OK : X509_STORE_CTX_get_error(work);
+        if (verdict == X509_V_OK)
+            verdict = good ? chain_check(chain, context->record) : X509_V_ERR_UNSPECIFIED;
+        else if (alone && verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY)
+            verdict = X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
+        *pinned = verdict != X509_V_OK || is_pinned(context, chain);
     }
     X509_STORE_CTX_free(work);
     return verdict;
@@ -186,13 +166,27 @@ static bool
 is_named(X509 *leaf, const char *name)
 {
     u8 ip[16];
-    if (!name[0])
-        return false;
-    if (inet_pton(AF_INET, name, ip) == 1)
-        return X509_check_ip(leaf, ip, 4, 0) == 1;
-    if (inet_pton(AF_INET6, name, ip) == 1)
-        return X509_check_ip(leaf, ip, 16, 0) == 1;
-    return X509_check_host(leaf, name, strlen(name), 0, NULL) == 1;
+    bool found = name[0] && name_matches(leaf, name);
+    if (!found && inet_pton(AF_INET, name, ip) == 1)
+        found = X509_check_ip(leaf, ip, 4, 0) == 1;
+    if (!found && inet_pton(AF_INET6, name, ip) == 1)
+        found = X509_check_ip(leaf, ip, 16, 0) == 1;
+    return found;
+}
+
+/* What the peer has shown besides its own certificate. NULL: something of it is no certificate. */
+static STACK_OF(X509) *
+read_others(const STACK_OF(CRYPTO_BUFFER) *shown, X509 **leaf)
+{
+    STACK_OF(X509) *others = sk_X509_new_null();
+    size_t current = 0, count = sk_CRYPTO_BUFFER_num(shown);
+    bool good = others && count && (*leaf = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(shown, 0)));
+    for (size_t i = 1; good && i < count; i++)
+        good = put_in_order(others, X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(shown, i)), &current);
+    if (good)
+        return others;
+    sk_X509_pop_free(others, X509_free);
+    return NULL;
 }
 
 enum ssl_verify_result_t
@@ -200,23 +194,19 @@ verify_peer(SSL *ssl, u8 *alert)
 {
     (void)alert;
     struct tls_stream *stream = SSL_get_app_data(ssl);
-    const STACK_OF(CRYPTO_BUFFER) *shown = SSL_get0_peer_certificates(ssl);
-    STACK_OF(X509) *others = sk_X509_new_null();
-    X509 *leaf = NULL;
     const struct tls_context *context = stream->context;
-    bool good = others && (context->store || context->record->pin_count), pinned = true;
-    for (size_t i = 0; good && i < sk_CRYPTO_BUFFER_num(shown); i++) {
-        X509 *one = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(shown, i));
-        leaf = i == 0 ? one : leaf;
-        good = one && (i == 0 || sk_X509_push(others, one));
-    }
-    if (good && context->store) {
+    bool pinned = true;
+    if (!context->store && !context->record->pin_count)
+        return ssl_verify_ok;
+    X509 *leaf = NULL;
+    STACK_OF(X509) *others = read_others(SSL_get0_peer_certificates(ssl), &leaf);
+    if (!others) {
+        stream->verdict = X509_V_ERR_UNSPECIFIED;
+    } else if (context->store) {
         stream->verdict = verify_chain(context, leaf, others, &pinned);
         stream->misnamed = stream->expected && !is_named(leaf, stream->expected);
-    } else if (good) {
+    } else {
         pinned = pin_matches(context, leaf);
-    } else if (context->store || context->record->pin_count) {
-        stream->verdict = X509_V_ERR_UNSPECIFIED;
     }
     stream->unpinned = !pinned;
     X509_free(leaf);
