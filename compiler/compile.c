@@ -37,6 +37,7 @@ compile_source(struct unit *unit, const struct source *source)
     compile_blocks(unit, true);
     compile_blocks(unit, false);
     listen_compile(unit);
+    pass_finish(unit);
     upstream_compile_index(unit);
     regex_finish(unit);
     define_compile(unit);

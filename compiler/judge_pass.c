@@ -20,11 +20,11 @@ judge_pass(struct unit *unit, struct node *node)
     const struct word *word = &node->word[1];
     if (expr_is_dynamic(word))
         return;
-    enum address_problem problem = value_address(word->text, true, &address);
+    enum address_problem problem = value_address(word->text, false, &address);
     if (problem != ADDRESS_OK) {
         diag(unit, bad_address, word_part(word, address.bad_start, address.bad_end), judge_show(unit, word),
              value_address_problem[problem]);
-    } else if (address.family == FAMILY_NONE && address.port == 0) {
+    } else if (address.family == FAMILY_NONE) {
         diag(unit, bad_address, word->span, judge_show(unit, word), "is not an address with a port");
         diag_help(unit, "pass hands a session to another listen of this configuration: pass 127.0.0.1:8443;");
     } else if (address.family != FAMILY_UNIX && address.port == 0) {

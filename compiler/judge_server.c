@@ -198,21 +198,6 @@ is_on(const struct scope *scope, enum directive_id id)
     return node != NULL && !node->broken && node->value != 0;
 }
 
-/* pass beside proxy_pass or return: the last one holds, as in nginx. */
-static void
-judge_contents(struct unit *unit, const struct scope *scope)
-{
-    const struct node *pass = scope->last[DIRECTIVE_pass], *other = scope->last[DIRECTIVE_proxy_pass];
-    if (other == NULL)
-        other = scope->last[DIRECTIVE_return_];
-    if (pass == NULL || other == NULL)
-        return;
-    const struct node *dead = pass->word[0].span.start < other->word[0].span.start ? pass : other;
-    const struct node *last = dead == pass ? other : pass;
-    diag(unit, two_contents, dead->word[0].span, judge_show(unit, &dead->word[0]), judge_show(unit, &last->word[0]));
-    diag_note(unit, last->word[0].span, "it stands here, and the last one holds");
-}
-
 void
 judge_server(struct unit *unit, struct node *node)
 {
@@ -231,7 +216,6 @@ judge_server(struct unit *unit, struct node *node)
     for (struct node *listen = scope->of[DIRECTIVE_listen]; listen != NULL; listen = listen->again)
         collect(unit, server, listen);
     server->udp = scope->of[DIRECTIVE_listen] != NULL && has(scope->of[DIRECTIVE_listen], "udp");
-    judge_contents(unit, scope);
     judge_tls_server(unit, scope);
 }
 

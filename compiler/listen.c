@@ -16,6 +16,7 @@
 struct binding {
     struct address address;
     u32 port, record, server; /* record: of the address */
+    u32 listener, endpoint;   /* what came of it */
     struct blob_listener options;
     struct span span;
     bool udp;
@@ -243,6 +244,8 @@ collect(struct unit *unit, struct node *node, u32 server, const struct node *blo
         later_say(unit, node->word[1].span, "a unix socket for datagrams", "\"udp\" on a unix socket");
     if (!good)
         return;
+    if (binding.udp && ((struct blob_server *)image_at(unit, SECTION_server, server))->pass != 0)
+        diag(unit, pass_datagrams, binding.span);
     binding.port = binding.address.port;
     while (bind_one(unit, &binding) && binding.port < binding.address.last_port)
         binding.port++;
@@ -260,13 +263,20 @@ is_unsure(const struct unit *unit, const struct node *block)
     return unsure;
 }
 
-/* proxy_pass or return, whichever comes last, as in nginx. */
+static bool
+is_content(const struct node *node)
+{
+    return node->row == &directives[DIRECTIVE_proxy_pass] || node->row == &directives[DIRECTIVE_return_] ||
+           node->row == &directives[DIRECTIVE_pass];
+}
+
+/* proxy_pass, return or pass, whichever comes last, as in nginx. */
 static void
 compile_content(struct unit *unit, struct node *block, struct blob_server *record)
 {
     struct node *last = NULL, *dead = NULL;
     for (struct node *node = block->first; node != NULL; node = node->next)
-        if (node->row == &directives[DIRECTIVE_proxy_pass] || node->row == &directives[DIRECTIVE_return_]) {
+        if (is_content(node)) {
             if (last != NULL && last->row != node->row)
                 dead = last;
             last = node;
@@ -277,10 +287,12 @@ compile_content(struct unit *unit, struct node *block, struct blob_server *recor
         diag_note(unit, last->word[0].span, "it stands here, and the last one holds");
     }
     if (last == NULL) {
-        if (unit->here.of[DIRECTIVE_pass] == NULL && !is_unsure(unit, block))
+        if (!is_unsure(unit, block))
             diag(unit, no_content, block->word[0].span);
     } else if (!last->broken && last->row == &directives[DIRECTIVE_proxy_pass]) {
         record->proxy = proxy_compile(unit, &unit->here, last);
+    } else if (!last->broken && last->row == &directives[DIRECTIVE_pass]) {
+        record->pass = pass_compile(unit, last);
     } else if (!last->broken) {
         record->value = expr_compile(unit, &last->word[1]);
     }
@@ -335,7 +347,7 @@ check_overlap(struct unit *unit, const struct binding *binding, const struct bin
 }
 
 static void
-add_endpoint(struct unit *unit, const struct binding *binding)
+add_endpoint(struct unit *unit, struct binding *binding)
 {
     const struct name_member *member = binding->members.item;
     struct blob_endpoint record = {.address = binding->record, .server = binding->server};
@@ -344,7 +356,8 @@ add_endpoint(struct unit *unit, const struct binding *binding)
         if (member[i].fallback)
             record.server = member[i].server;
     record.names = server_name_compile(unit, member, binding->members.count, binding->span);
-    image_add(unit, SECTION_endpoint, &record, binding->span);
+    binding->endpoint = image_add(unit, SECTION_endpoint, &record, binding->span);
+    binding->listener = image_count(unit, SECTION_listener); /* the next one */
 }
 
 /* Does binding share the socket of its port's wildcard? */
@@ -361,7 +374,7 @@ add_listener(struct unit *unit, struct binding *binding)
     u32 first = image_count(unit, SECTION_endpoint);
     if (binding->address.wildcard) {
         for (u32 at = find_port(unit, binding, binding->address.family)->first; at != 0;) {
-            const struct binding *other = binding_at(unit, at - 1);
+            struct binding *other = binding_at(unit, at - 1);
             if (is_sharing(other, binding))
                 add_endpoint(unit, other);
             at = other->next;
@@ -393,5 +406,32 @@ listen_compile(struct unit *unit)
                 check_overlap(unit, binding, dual);
         }
         add_listener(unit, binding);
+    }
+}
+
+/* ---- for pass ---- */
+
+bool
+listen_find(struct unit *unit, const struct address *address, u32 *listener, u32 *endpoint)
+{
+    struct binding wanted = {.address = *address, .port = address->port};
+    u32 found = *find_binding(unit, &wanted);
+    const struct binding *binding = found != 0 ? binding_at(unit, found - 1) : NULL;
+    if (binding == NULL && address->family != FAMILY_UNIX)
+        binding = wildcard_of(unit, &wanted, address->family);
+    if (binding == NULL)
+        return false;
+    *listener = binding->listener;
+    *endpoint = binding->endpoint;
+    return true;
+}
+
+void
+listen_nearest(struct unit *unit, struct nearest *nearest)
+{
+    for (u32 i = 0; i < unit->bindings.count; i++) {
+        const struct binding *binding = binding_at(unit, i);
+        if (!binding->udp)
+            nearest_try(nearest, print_address(unit, &binding->address, binding->port));
     }
 }

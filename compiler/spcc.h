@@ -562,6 +562,11 @@ void core_finish(struct unit *unit);
 void listen_compile_server(struct unit *unit, struct node *node);
 /* After the last server: addresses become listeners. */
 void listen_compile(struct unit *unit);
+/* After that: where a session to that address would be accepted. False: nowhere. */
+bool listen_find(struct unit *unit, const struct address *address, u32 *listener, u32 *endpoint);
+/* Try all addresses of listeners for connections. */
+struct nearest;
+void listen_nearest(struct unit *unit, struct nearest *nearest);
 /* An address record. */
 u32 listen_address(struct unit *unit, const struct address *address, u32 port, struct span span);
 
@@ -636,6 +641,10 @@ u32 expr_compile_words(struct unit *unit, const struct word *word, u32 count);
 bool expr_is_dynamic(const struct word *word);
 /* Is name a variable that nginx or spcd brings? */
 bool expr_is_builtin(const char *name);
+
+/* pass.c: a record; where it leads is found after listen_compile(). */
+u32 pass_compile(struct unit *unit, struct node *node);
+void pass_finish(struct unit *unit);
 
 /* access.c: allow and deny of a server. */
 void access_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);

@@ -81,6 +81,7 @@ struct unit {
     struct map upstreams; /* made for a proxy_pass: lower-case text -> index */
     struct map declared;  /* lower-case name -> 1 + index in declarations */
     struct vector declarations;
+    struct vector passes;   /* pass.c */
     struct vector bindings; /* listen.c */
     struct vector ports;
     struct map bound;       /* address -> 1 + binding; family and port -> 1 + port */

@@ -317,6 +317,26 @@ check_points(const struct verifier *v)
     return true;
 }
 
+/* Is what a pass names an endpoint of a listener for connections? Does no session of datagrams come to one? */
+static bool
+check_passes(const struct verifier *v)
+{
+    const struct blob_listener *listener = RECORDS(v, listener);
+    const struct blob_endpoint *endpoint = RECORDS(v, endpoint);
+    for (u64 i = 1; i < v->count[SECTION_pass]; i++) {
+        const struct blob_pass *pass = RECORDS(v, pass) + i;
+        const struct blob_listener *to = listener + pass->listener;
+        bool known = pass->listener != 0 && pass->endpoint - to->endpoint < to->endpoint_count && pass->address != 0;
+        if (pass->value != 0 ? pass->listener != 0 : !known || to->flags & LISTENER_UDP)
+            return rule_refuse(v->error, "pass[%llu] leads nowhere", (unsigned long long)i);
+    }
+    for (u64 i = 1; i < v->count[SECTION_listener]; i++)
+        for (u32 j = 0; j < listener[i].endpoint_count && listener[i].flags & LISTENER_UDP; j++)
+            if (RECORDS(v, server)[endpoint[listener[i].endpoint + j].server].pass != 0)
+                return rule_refuse(v->error, "listener[%llu] has datagrams for a pass", (unsigned long long)i);
+    return true;
+}
+
 /* What no single field's rule can say. */
 static bool
 check_whole(const struct verifier *v)
@@ -325,7 +345,7 @@ check_whole(const struct verifier *v)
         return rule_refuse(v->error, "there must be exactly one record main");
     if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
         return rule_refuse(v->error, "there is no code for the regular expressions");
-    return check_points(v) && check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
+    return check_passes(v) && check_points(v) && check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
 }
 
 bool

@@ -40,6 +40,7 @@ enum {
     WEIGHT_MAX = 1000 * 1000,
     TRIES_MAX = INT_MAX,
     PORT_MAX = 65535,
+    PASS_MOST = 10, /* how often a session may be passed on, as in nginx */
     CAPTURE_MAX = 9, /* of a regular expression: $1 to $9 */
     INDEX_BITS_MAX = 31,
     CACHE_MOST = 1024 * 1024,

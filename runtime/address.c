@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static socklen_t
 unix_from_blob(const char *path, struct sockaddr_un *un)
@@ -113,4 +114,26 @@ address_parse(char *text, union address *address)
         return sizeof address->ipv6;
     }
     return 0;
+}
+
+const char address_is_name[] = "no resolver defined to resolve";
+
+const char *
+address_read(char *text, union address *address, socklen_t *size)
+{
+    if (!*text)
+        return "no host";
+    if (strncasecmp(text, "unix:", 5) == 0) {
+        *address = (union address){.un.sun_family = AF_UNIX};
+        *size = sizeof address->un;
+        if (!text[5] || strlen(text + 5) >= sizeof address->un.sun_path)
+            return text[5] ? "too long path in the unix domain socket" : "no path in the unix domain socket";
+        strcpy(address->un.sun_path, text + 5);
+        return NULL;
+    }
+    *size = address_parse(text, address);
+    if (*size)
+        return address_port(&address->any) ? NULL : "no port";
+    *size = address_parse(text, address); /* which has cut the port off */
+    return *size ? "invalid port" : address_is_name;
 }

@@ -74,7 +74,7 @@ has_targets(const struct blob *blob)
 static bool
 has_values(const struct blob *blob)
 {
-    bool has = blob->slot_count > 1;
+    bool has = blob->slot_count > 1 || blob->pass_count > 1;
     for (u32 i = 1; i < blob->op_count && !has; i++)
         has = blob->op[i].kind == OP_CAPTURE;
     for (u32 i = 1; i < blob->server_count && !has; i++)

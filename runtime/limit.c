@@ -112,7 +112,7 @@ limit_most(const struct blob *blob)
     u32 most = 0;
     for (u32 i = 1; i < blob->server_count; i++)
         most = blob->server[i].limit_count > most ? blob->server[i].limit_count : most;
-    return most;
+    return blob->pass_count > 1 ? most * (PASS_MOST + 1) : most;
 }
 
 /* ---- keys ---- */
@@ -161,21 +161,43 @@ add(struct limit_zone *zone, u64 hash, const u8 *key, size_t size)
     return at;
 }
 
-/* Count one more session of the key. 0: it has too many, or there is no room. */
-static u32
-count_up(struct limit_zone *zone, const u8 *key, size_t size, u32 most)
+static bool
+holds(const struct session *s, u32 zone, u32 entry)
 {
+    for (u32 i = 0; i < s->hold_count; i++)
+        if (s->hold[i].zone == zone && s->hold[i].entry == entry)
+            return true;
+    return false;
+}
+
+static void
+hold(struct session *s, u32 zone, u32 entry)
+{
+    if (!s->hold)
+        s->hold = slab_take(&s->shard->holds);
+    s->hold[s->hold_count++] = (struct hold){zone, entry};
+}
+
+/* Count the session for the key; one that was passed on may be counted for it already. False: the key has too many, or
+ * there is no room. */
+static bool
+count_up(struct session *s, const struct blob_limit *limit, const u8 *key, size_t size)
+{
+    struct limit_zone *zone = s->shard->generation->limit_zone[limit->zone];
     u64 hash = blob_hash(key, size);
     pthread_mutex_lock(&zone->mutex);
     u32 at = find(zone, hash, key, size);
+    bool known = at && holds(s, limit->zone, at);
     if (!at)
         at = add(zone, hash, key, size);
-    else if (zone->entry[at - 1].count >= most)
+    else if (zone->entry[at - 1].count - known >= limit->count)
         at = 0;
-    if (at)
+    if (at && !known)
         zone->entry[at - 1].count++;
     pthread_mutex_unlock(&zone->mutex);
-    return at;
+    if (at && !known)
+        hold(s, limit->zone, at);
+    return at != 0;
 }
 
 static void
@@ -245,12 +267,8 @@ limit_step(struct session *s)
         size_t size = read_key(s, zone, key);
         if (size == 0)
             continue;
-        u32 entry = count_up(s->shard->generation->limit_zone[limit->zone], key, size, limit->count);
-        if (!entry)
+        if (!count_up(s, limit, key, size))
             return refuse(s, zone);
-        if (!s->hold)
-            s->hold = slab_take(&s->shard->holds);
-        s->hold[s->hold_count++] = (struct hold){limit->zone, entry};
         s->limit_status = LIMIT_PASSED;
     }
     return STEP_NEXT;

@@ -16,13 +16,12 @@ enum {
 /* ---- who may come in ---- */
 
 /* max_conns of the listener, over all workers. */
-static bool
-take_place(const struct acceptor *acceptor)
+bool
+listen_take_place(struct shard *shard, const struct blob_listener *listener)
 {
-    const struct blob_listener *listener = acceptor->listener;
     if (!listener->max_conns)
         return true;
-    atomic_uint *count = &acceptor->shard->generation->listener_count[listener - acceptor->shard->blob->listener];
+    atomic_uint *count = &shard->generation->listener_count[listener - shard->blob->listener];
     if (atomic_fetch_add(count, 1) < listener->max_conns)
         return true;
     atomic_fetch_sub(count, 1);
@@ -49,9 +48,9 @@ say_refused(struct shard *shard)
               shard->sessions.count);
 }
 
-/* The endpoint whose address is local; the socket's own, which is the last, if no other. */
-static const struct blob_endpoint *
-endpoint_of(const struct blob *blob, const struct blob_listener *listener, const union client_address *local)
+const struct blob_endpoint *
+listen_endpoint(const struct blob *blob, const struct blob_listener *listener,
+                const union client_address *local)
 {
     const struct blob_endpoint *first = &blob->endpoint[listener->endpoint];
     const struct blob_endpoint *last = first + listener->endpoint_count - 1;
@@ -69,14 +68,14 @@ find_endpoint(const struct blob *blob, const struct blob_listener *listener, int
     socklen_t size = sizeof local;
     if (listener->endpoint_count > 1)
         getsockname(fd, &local.any, &size);
-    return endpoint_of(blob, listener, &local);
+    return listen_endpoint(blob, listener, &local);
 }
 
 static void
 admit(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen_t size)
 {
     struct shard *shard = acceptor->shard;
-    if (!take_place(acceptor)) {
+    if (!listen_take_place(shard, acceptor->listener)) {
         shard->worker->counter[COUNTER_limited]++;
         close(fd);
         return;
@@ -108,12 +107,13 @@ struct session *
 listen_admit(struct acceptor *acceptor, const struct datagram *datagram)
 {
     struct shard *shard = acceptor->shard;
-    if (!take_place(acceptor) && !(udp_evict(acceptor) && take_place(acceptor))) {
+    if (!listen_take_place(shard, acceptor->listener) &&
+        !(udp_evict(acceptor) && listen_take_place(shard, acceptor->listener))) {
         shard->worker->counter[COUNTER_limited]++;
         return NULL;
     }
     union client_address local = listen_local(shard->blob, acceptor->listener, &datagram->to);
-    const struct blob_endpoint *endpoint = endpoint_of(shard->blob, acceptor->listener, &local);
+    const struct blob_endpoint *endpoint = listen_endpoint(shard->blob, acceptor->listener, &local);
     struct session *s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);
     if (!s && udp_evict(acceptor))
         s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);

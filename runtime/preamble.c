@@ -282,7 +282,7 @@ keep(struct session *s, const struct introduction *found)
 
 /* set_real_ip_from: from here on the client is the one that the header names. */
 static void
-believe(struct session *s, const struct introduction *found)
+believe(struct session *s, const struct preamble_peer *client)
 {
     const struct blob_server *server = s->server;
     bool local = s->address.any.sa_family == AF_UNIX;
@@ -291,14 +291,51 @@ believe(struct session *s, const struct introduction *found)
     union client_address address = {0};
     if (!trusted)
         return;
-    if (inet_pton(AF_INET, found->client.ip, &address.ipv4.sin_addr) == 1)
+    if (inet_pton(AF_INET, client->ip, &address.ipv4.sin_addr) == 1)
         address.ipv4.sin_family = AF_INET;
-    else if (inet_pton(AF_INET6, found->client.ip, &address.ipv6.sin6_addr) == 1)
+    else if (inet_pton(AF_INET6, client->ip, &address.ipv6.sin6_addr) == 1)
         address.ipv6.sin6_family = AF_INET6;
     else
         return;
-    address.ipv4.sin_port = htons(found->client.port); /* at the same place in both */
+    address.ipv4.sin_port = htons(client->port); /* at the same place in both */
     s->address = address;
+}
+
+/* What was read of a session before it was passed on comes first. */
+static size_t
+waiting(const struct session *s)
+{
+    return s->upstream.buffer ? s->upstream.end : 0;
+}
+
+static ssize_t
+peek(struct session *s, u8 data[HEADER_MAX])
+{
+    size_t had = waiting(s) < HEADER_MAX ? waiting(s) : HEADER_MAX;
+    if (had)
+        memcpy(data, s->upstream.buffer, had);
+    if (had == HEADER_MAX)
+        return HEADER_MAX;
+    ssize_t got = recv(s->client.io.fd, data + had, HEADER_MAX - had, MSG_PEEK);
+    return had == 0 ? got : got < 0 ? (ssize_t)had : (ssize_t)had + got;
+}
+
+/* Take the header away. */
+static bool
+consume(struct session *s, size_t size)
+{
+    u8 data[HEADER_MAX];
+    struct side *side = &s->upstream;
+    size_t had = waiting(s), early = size < had ? size : had;
+    if (early)
+        memmove(side->buffer, side->buffer + early, had - early);
+    side->end = (u32)(had - early);
+    if (had && side->end == 0) {
+        slab_give(&s->shard->buffers, side->buffer);
+        side->buffer = NULL;
+        s->preread = false;
+    }
+    return early == size || recv(s->client.io.fd, data, size - early, 0) == (ssize_t)(size - early);
 }
 
 /* Read the header and nothing behind it. */
@@ -307,7 +344,7 @@ read_header(struct session *s)
 {
     u8 data[HEADER_MAX];
     struct introduction found = {0};
-    ssize_t got = recv(s->client.io.fd, data, sizeof data, MSG_PEEK);
+    ssize_t got = peek(s, data);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return STEP_WAITS;
     if (got < 0) {
@@ -320,13 +357,13 @@ read_header(struct session *s)
     size_t size = binary ? read_v2(data, all, &found) : read_v1(data, all, &found);
     if (size == 0)
         say_broken(s, data, all);
-    if (size == 0 || recv(s->client.io.fd, data, size, 0) != (ssize_t)size) {
+    if (size == 0 || !consume(s, size)) {
         session_end(s, CLOSE_preamble_broken);
         return STEP_ENDED;
     }
     keep(s, &found);
     if (found.known)
-        believe(s, &found);
+        believe(s, &found.client);
     return STEP_NEXT;
 }
 
@@ -346,8 +383,11 @@ on_header(struct ev_loop *loop, ev_io *io, int events)
 enum step
 preamble_step(struct session *s)
 {
-    if (!session_endpoint(s)->proxy_protocol)
+    if (!session_endpoint(s)->proxy_protocol) {
+        if (s->passes && s->values->preamble.known) /* of where it came from: this server may trust who that was */
+            believe(s, &s->values->preamble.client);
         return STEP_NEXT;
+    }
     s->phase = PHASE_PREAMBLE;
     s->action = "reading PROXY protocol";
     side_open(s, &s->client, s->client.io.fd, on_header);

@@ -51,7 +51,7 @@ end(struct session *s, enum close reason)
 static enum step
 judge(struct session *s)
 {
-    bool full = s->upstream.end == s->server->preread_buffer_size;
+    bool full = s->upstream.end >= s->server->preread_buffer_size;
     enum preread result = look(s, false);
     if (result == PREREAD_AGAIN && full)
         session_log(s, LEVEL_ERROR, 0, "preread buffer full");
@@ -114,11 +114,15 @@ preread_step(struct session *s)
     s->phase = PHASE_PREREAD;
     s->action = "prereading client data";
     s->preread = true;
-    s->upstream.buffer = slab_take(&s->shard->buffers); /* two for each session: there is one */
-    s->upstream.at = s->upstream.end = 0;
     values_of(s);
     side_open(s, &s->client, s->client.io.fd, on_read);
-    enum step step = read_more(s);
+    enum step step = s->upstream.buffer ? judge(s) : STEP_WAITS; /* it was passed on with what was read */
+    if (!s->upstream.buffer) {
+        s->upstream.buffer = slab_take(&s->shard->buffers); /* two for each session: there is one */
+        s->upstream.at = s->upstream.end = 0;
+    }
+    if (step == STEP_WAITS)
+        step = read_more(s);
     if (step == STEP_NEXT)
         return finish(s);
     if (step == STEP_WAITS) {

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 enum { RETURN_TIMEOUT_S = 5 }; /* nginx's */
@@ -251,29 +250,6 @@ proxy_timeout(struct session *s)
 
 enum { TARGET_TEXT = 512 };
 
-static const char no_resolver[] = "no resolver defined to resolve";
-
-/* Read text, which is changed, as the address of a target. NULL, or what is wrong with it. */
-static const char *
-read_target(char *text, union address *address, socklen_t *size)
-{
-    if (!*text)
-        return "no host";
-    if (strncasecmp(text, "unix:", 5) == 0) {
-        *address = (union address){.un.sun_family = AF_UNIX};
-        *size = sizeof address->un;
-        if (!text[5] || strlen(text + 5) >= sizeof address->un.sun_path)
-            return text[5] ? "too long path in the unix domain socket" : "no path in the unix domain socket";
-        strcpy(address->un.sun_path, text + 5);
-        return NULL;
-    }
-    *size = address_parse(text, address);
-    if (*size)
-        return address_port(&address->any) ? NULL : "no port";
-    *size = address_parse(text, address); /* which has cut the port off */
-    return *size ? "invalid port" : no_resolver;
-}
-
 /* A target of the session's own. NULL: text is no address that can be connected to, and why says why not. */
 static struct target *
 make_target(struct session *s, const char *text, const char **why)
@@ -283,7 +259,7 @@ make_target(struct session *s, const char *text, const char **why)
     union address address;
     socklen_t size;
     strcpy(parsed, text);
-    *why = read_target(parsed, &address, &size);
+    *why = address_read(parsed, &address, &size);
     if (*why)
         return NULL;
     struct target *target = slab_take(&s->shard->targets);
@@ -310,7 +286,7 @@ find_target(struct session *s, const struct blob_proxy *proxy)
         if (s->upstream_index || s->made)
             return true;
     }
-    session_log(s, LEVEL_ERROR, 0, why == no_resolver ? "%s %s" : "%s in upstream \"%s\"", why, text);
+    session_log(s, LEVEL_ERROR, 0, why == address_is_name ? "%s %s" : "%s in upstream \"%s\"", why, text);
     session_end(s, CLOSE_internal);
     return false;
 }

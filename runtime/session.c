@@ -181,6 +181,8 @@ session_local_address(const struct session *s)
     socklen_t size = sizeof local;
     if (session_is_udp(s))
         return listen_local(s->shard->blob, s->listener, &s->client.udp.local);
+    if (s->passes)
+        return s->values->local;
     if (getsockname(s->client.io.fd, &local.any, &size) != 0)
         local.any.sa_family = AF_UNIX;
     return local;
@@ -261,12 +263,38 @@ session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpo
     return true;
 }
 
+/* What limits it has taken it keeps; everything else is as if it had just come. */
+bool
+session_pass(struct session *s, const struct blob_listener *listener, const struct blob_endpoint *endpoint,
+             const union client_address *local)
+{
+    const struct blob *blob = s->shard->blob;
+    if (!listen_take_place(s->shard, listener))
+        return false;
+    listen_give_place(s->shard, s->listener);
+    s->listener = listener;
+    s->endpoint = (u32)(endpoint - blob->endpoint);
+    s->server = &blob->server[endpoint->server];
+    s->passes++;
+    s->begun = ev_now(s->shard->worker->loop);
+    s->action = "initializing session";
+    s->phase = PHASE_PREAMBLE;
+    s->limit_status = LIMIT_NONE;
+    s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
+    values_restart(s);
+    s->values->local = *local;
+    say_connected(s);
+    return true;
+}
+
 static enum step
 content_step(struct session *s)
 {
     s->action = NULL;
     s->phase = PHASE_CONNECT;
     slot_assign(s);
+    if (s->server->pass)
+        return pass_run(s);
     if (s->server->proxy)
         proxy_start(s);
     else
@@ -282,8 +310,9 @@ static enum step (*const steps[])(struct session *) = {
 void
 session_run(struct session *s)
 {
-    while (steps[s->step](s) == STEP_NEXT)
-        s->step++;
+    enum step step;
+    while ((step = steps[s->step](s)) <= STEP_AGAIN)
+        s->step = step == STEP_NEXT ? s->step + 1 : 0;
 }
 
 /* What was read early and reached nobody counts as not read: the client must learn it by a reset. */

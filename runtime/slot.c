@@ -25,6 +25,22 @@ values_of(struct session *s)
     return s->values;
 }
 
+/* The text of the header is all that stays, so it moves to the front. */
+void
+values_restart(struct session *s)
+{
+    struct values *values = values_of(s);
+    const u32 count = s->shard->blob->slot_count;
+    u8 *text = (u8 *)&values->slot[count];
+    values->used = values->preamble.tlv.size;
+    if (values->used)
+        memmove(text, values->preamble.tlv.text, values->used);
+    values->preamble.tlv.text = text;
+    values->hello = (struct hello){0};
+    memset(values->capture, 0, sizeof values->capture);
+    memset(values->slot, 0, count * sizeof *values->slot);
+}
+
 static struct output
 room(struct session *s)
 {

@@ -58,6 +58,10 @@ void address_print(const struct sockaddr *address, bool with_port, char text[ADD
  * 0: it is no address. */
 socklen_t address_parse(char *text, union address *address);
 
+/* Read text, which is changed, as an address with a port, or of a unix socket. NULL, or what is wrong with it. */
+const char *address_read(char *text, union address *address, socklen_t *size);
+extern const char address_is_name[]; /* it may be the name of a host */
+
 /* The port, 0 for a unix socket. */
 u16 address_port(const struct sockaddr *address);
 
@@ -517,10 +521,15 @@ bool listen_wants_udp(const struct blob *blob);
 union client_address listen_local(const struct blob *blob, const struct blob_listener *listener,
                                   const struct local_ip *ip);
 
+/* The endpoint whose address is local; the socket's own, which is the last, if no other. */
+const struct blob_endpoint *listen_endpoint(const struct blob *blob, const struct blob_listener *listener,
+                                            const union client_address *local);
+
 /* A session for the sender of a datagram; NULL: it may not come in. */
 struct session *listen_admit(struct acceptor *acceptor, const struct datagram *datagram);
 
-/* A session of the listener is over: another may come in. */
+/* One more session of the listener. False: it has max_conns. When it is over, another may come in. */
+bool listen_take_place(struct shard *shard, const struct blob_listener *listener);
 void listen_give_place(struct shard *shard, const struct blob_listener *listener);
 
 /* ---- session.c: its life, its timer, its log lines, its only end ---- */
@@ -586,9 +595,11 @@ struct session {
     u32 hash;       /* of hash: where the search is */
     u8 phase;
     u8 hash_tries;  /* how often it went on */
-    u8 hold_count, limit_status;
+    u16 hold_count;
     u8 step;        /* of session.c: what stands between the accepted connection and the content */
     u8 reason;      /* 1 + why it ended; 0: it has not */
+    u8 limit_status : 4;
+    u8 passes : 4;    /* how often it was passed on */
     bool hashed : 1;  /* hash has begun */
     bool preread : 1; /* what waits for the upstream was read before, as nginx does it */
     bool drained : 1; /* the last read of preread took all there was */
@@ -622,10 +633,15 @@ struct session *session_new(const struct acceptor *acceptor, const struct blob_e
 bool session_start(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, int fd,
                    const struct sockaddr *address, socklen_t size);
 
+/* Pass the session on to an endpoint of another listener, which it seems to have come to at address local. False: there
+ * is no place for it. */
+bool session_pass(struct session *session, const struct blob_listener *listener, const struct blob_endpoint *endpoint,
+                  const union client_address *local);
+
 /* Go through the steps of a session, from where it is. It may end. */
 void session_run(struct session *session);
 
-enum step { STEP_NEXT, STEP_WAITS, STEP_ENDED };
+enum step { STEP_NEXT, STEP_AGAIN, STEP_WAITS, STEP_ENDED }; /* AGAIN: from the first step on */
 
 static inline bool
 session_is_udp(const struct session *session)
@@ -698,7 +714,7 @@ struct hold {
 /* The zones of the blob, those of the same name and size being the ones that there are. From the control thread. */
 bool limit_open(struct generation *generation);
 void limit_close(struct generation *generation);
-/* How many a session may count for. */
+/* How many a session may count for, in all the servers that it may be passed on to. */
 u32 limit_most(const struct blob *blob);
 
 enum step limit_step(struct session *session);
@@ -799,6 +815,11 @@ void proxy_pause_over(struct session *session);
 void proxy_secured(struct session *session, bool good);
 void return_start(struct session *session);
 void return_timeout(struct session *session);
+
+/* ---- pass.c ---- */
+
+/* Find the listener that the session is to be passed on to, and pass it on. */
+enum step pass_run(struct session *session);
 
 /* ---- spare.c: connected sockets for the next UDP session ---- */
 
@@ -1033,11 +1054,12 @@ struct preamble {
     bool known;
 };
 
-/* What a session keeps of values; then come VALUES_TEXT bytes of text. */
+/* What a session keeps of values and is not in every session; then come VALUES_TEXT bytes of text. */
 struct values {
     u32 used;                              /* of the text */
     struct hello hello;                    /* of ssl_preread */
     struct preamble preamble;              /* of listen ... proxy_protocol */
+    union client_address local;            /* where it was passed to */
     struct value capture[CAPTURE_MAX + 1]; /* of the regular expression that matched last */
     struct value slot[];
 };
@@ -1051,6 +1073,9 @@ struct value slot_value(struct session *session, u32 slot);
 struct value capture_value(struct session *session, u32 number);
 /* Give the slots that the sets of the session's server name their values. */
 void slot_assign(struct session *session);
+
+/* Forget all but what the PROXY protocol header has said. */
+void values_restart(struct session *session);
 
 /* What is kept of the session so far; made if there is nothing yet. */
 struct values *values_of(struct session *session);
