@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 BUILD ?= build$(if $(SAN),-san)
 
 SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libboringssl-dev
-DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev
+DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev zlib1g-dev
 CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates softhsm2
 FUZZ_DEPS := clang libclang-rt-dev
 INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2
@@ -53,7 +53,7 @@ $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
 
 $(BUILD)/spcd: $(SPCD_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -lpcre2-8 -lz -Wl,-Bdynamic -pthread
 
 # The module for TLS, which spcd loads where a blob speaks TLS: from beside itself, or from ../lib/spcd.
 $(TLS_OBJS): ALL_CFLAGS += -fPIC -fvisibility=hidden

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { GZIP_BUFFER = 64 << 10, GZIP_LEVEL = 1 }; /* nginx's */
+
 static bool
 begins_with(const char *text, const char *prefix)
 {
@@ -54,6 +56,19 @@ compile_target(struct unit *unit, const struct word *path)
     return image_add(unit, SECTION_log, &record, path->span);
 }
 
+/* What is compressed is gathered, asked for or not. */
+static void
+compile_buffer(const struct options *options, struct blob_access *record)
+{
+    const struct word *level = options->word[PARAMETER_access_log_gzip_level];
+    record->buffer = (u32)options->value[PARAMETER_access_log_buffer];
+    if (level == NULL && options->word[PARAMETER_access_log_gzip] == NULL)
+        return;
+    record->gzip = level != NULL ? (u32)options->value[PARAMETER_access_log_gzip_level] : GZIP_LEVEL;
+    if (record->buffer == 0)
+        record->buffer = GZIP_BUFFER;
+}
+
 static bool
 compile_one(struct unit *unit, struct node *node, struct blob_access *record)
 {
@@ -64,7 +79,7 @@ compile_one(struct unit *unit, struct node *node, struct blob_access *record)
         return false;
     const struct word *condition = options.word[PARAMETER_access_log_if];
     record->log = compile_target(unit, &node->word[1]);
-    record->buffer = (u32)options.value[PARAMETER_access_log_buffer];
+    compile_buffer(&options, record);
     record->flush_ms = options.value[PARAMETER_access_log_flush];
     if (condition != NULL)
         record->condition = expr_compile_part(unit, condition, (u32)strlen("if="));

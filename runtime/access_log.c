@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_MAX_SIZE = 64 << 10, PIECE_MAX = 16 << 10 };
+enum { PIECE_MAX = 16 << 10 };
 
 struct access_log {
     const struct blob_access *record;
@@ -115,7 +115,9 @@ write_out(struct shard *shard, const struct blob_access *record, const void *dat
     const struct blob_log *log = &shard->blob->log[record->log];
     int fd = shard->generation->log_fd[record->log];
     bool good;
-    if (log->sink == SINK_SYSLOG)
+    if (record->gzip && !(data = gzip_pack(shard->gzip, record->gzip, data, &size)))
+        good = false;
+    else if (log->sink == SINK_SYSLOG)
         good = syslog_send(shard->blob, log, fd, log->severity, data, size - 1); /* without the newline */
     else
         good = write(fd, data, size) == (ssize_t)size;
@@ -164,7 +166,7 @@ access_log_write(struct session *s)
     for (u32 i = 0; i < s->server->access_count; i++) {
         u32 index = s->server->access + i;
         const struct blob_access *record = &shard->blob->access[index];
-        u8 text[LINE_MAX_SIZE];
+        u8 text[ACCESS_LINE_MOST];
         struct output line = {text, sizeof text, 0};
         if (is_unwanted(s, record))
             continue;
@@ -194,7 +196,7 @@ access_log_open(struct shard *shard)
         if (log->record->buffer && !(log->data = malloc(log->record->buffer)))
             return false;
     }
-    return shard->access != NULL;
+    return shard->access && gzip_open(blob, &shard->gzip);
 }
 
 void
@@ -209,5 +211,6 @@ access_log_close(struct shard *shard)
 {
     for (u32 i = 1; shard->access && i < shard->blob->access_count; i++)
         free(shard->access[i].data);
+    gzip_close(shard->gzip);
     free(shard->access);
 }

@@ -10,7 +10,8 @@ attempt_wanted(const struct blob *blob)
     bool wanted = false;
     for (u32 i = 1; i < blob->op_count && !wanted; i++) {
         u32 variable = blob->op[i].variable;
-        wanted = variable >= VARIABLE_upstream_addr && variable <= VARIABLE_upstream_session_time;
+        wanted = (variable >= VARIABLE_upstream_addr && variable <= VARIABLE_upstream_session_time) ||
+                 variable == VARIABLE_upstream_last_addr;
     }
     return wanted;
 }

@@ -209,7 +209,20 @@ int syslog_open(const struct blob *blob, const struct blob_log *log);
 bool syslog_send(const struct blob *blob, const struct blob_log *log, int fd, u32 severity, const void *text,
                  size_t size);
 
+/* ---- gzip.c ---- */
+
+struct gzip;
+
+/* What a shard needs to compress what its access logs gather; NULL in *gzip: none of them asks for it. False: no
+ * memory. Nothing is allocated after it. */
+bool gzip_open(const struct blob *blob, struct gzip **gzip);
+void gzip_close(struct gzip *gzip);
+/* The whole gzip member that *size bytes of data make, until the next call; size is its own. NULL: zlib fails. */
+const void *gzip_pack(struct gzip *gzip, u32 level, const void *data, size_t *size);
+
 /* ---- access_log.c: a line for each session ---- */
+
+enum { ACCESS_LINE_MOST = 64 << 10 }; /* bytes of a line; a longer one is lost */
 
 struct access_log;
 
@@ -468,6 +481,7 @@ struct shard {
     struct credentials *credentials; /* the same */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     struct access_log *access; /* one for each of the blob's access records */
+    struct gzip *gzip;         /* for those; NULL: none is compressed */
     void *match;               /* room for a match of regex.c */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
     u32 session_count;

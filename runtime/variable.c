@@ -300,6 +300,31 @@ VARIABLE_OF_ATTEMPTS(upstream_connect_time, put_connect_time)
 VARIABLE_OF_ATTEMPTS(upstream_first_byte_time, put_first_byte_time)
 VARIABLE_OF_ATTEMPTS(upstream_session_time, put_session_time)
 
+/* An attempt that found no server has the name of its group, which is no address. */
+static bool
+is_address(const char *name)
+{
+    return strncmp(name, "unix:", 5) == 0 || name[0] == '[' || name[strspn(name, "0123456789.:")] == '\0';
+}
+
+static bool
+variable_upstream_last_addr(struct session *s, struct output *out)
+{
+    u32 i = s->attempts ? s->attempts->count : 0;
+    while (i > 0 && !is_address(s->attempts->attempt[i - 1].name))
+        i--;
+    if (i == 0)
+        return false;
+    const char *name = s->attempts->attempt[i - 1].name;
+    if (name[0] == 'u')
+        output_put(out, name, strlen(name));
+    else if (name[0] == '[')
+        output_put(out, name + 1, strcspn(name, "]") - 1);
+    else
+        output_put(out, name, strcspn(name, ":"));
+    return true;
+}
+
 /* ---- the ClientHello that ssl_preread has read ---- */
 
 static bool

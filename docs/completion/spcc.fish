@@ -42,10 +42,10 @@ time_local time_iso8601 time_iso8601_ms upstream_addr upstream_bytes_received up
 upstream_connect_time upstream_first_byte_time upstream_session_time ssl_preread_server_name
 ssl_preread_alpn_protocols ssl_preread_protocol proxy_protocol_addr proxy_protocol_port
 proxy_protocol_server_addr proxy_protocol_server_port realip_remote_addr realip_remote_port limit_conn_status
-ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert ssl_client_fingerprint ssl_client_i_dn
-ssl_client_raw_cert ssl_client_s_dn ssl_client_serial ssl_client_sigalg ssl_client_v_end ssl_client_v_remain
-ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_ech_outer_server_name ssl_ech_status
-ssl_protocol ssl_server_cert_type ssl_server_name ssl_session_id ssl_session_reused ssl_sigalg
+upstream_last_addr ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert ssl_client_fingerprint
+ssl_client_i_dn ssl_client_raw_cert ssl_client_s_dn ssl_client_serial ssl_client_sigalg ssl_client_v_end
+ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_ech_outer_server_name
+ssl_ech_status ssl_protocol ssl_server_cert_type ssl_server_name ssl_session_id ssl_session_reused ssl_sigalg
 upstream_last_server_name"))
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a compile -d 'compile'
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a check -d 'judge, write nothing'

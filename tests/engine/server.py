@@ -1,5 +1,6 @@
 """The server under test: nginx or spcd in a folder of its own, started, signalled, reloaded, ended."""
 import ctypes
+import gzip
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ NGINX = "/usr/sbin/nginx"
 STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 PR_SET_PDEATHSIG = 1
+GZIP = b"\x1f\x8b"
 SETTLE = 0.1  # seconds from the mapping of a blob until the workers have it
 
 
@@ -73,10 +75,13 @@ class Server:
 
     def read(self, name):
         try:
-            with open(os.path.join(self.folder, name), encoding="utf-8", errors="backslashreplace") as file:
-                return file.read()
+            with open(os.path.join(self.folder, name), "rb") as file:
+                data = file.read()
         except OSError:
             return ""
+        if data.startswith(GZIP):
+            data = gzip.decompress(data)
+        return data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").replace("\r", "\n")
 
     def wait(self, condition, seconds=PATIENCE):
         deadline = time.monotonic() + seconds
