@@ -13,7 +13,8 @@ SPCC_DEPS := gcc libc6-dev flex bison libxxhash-dev libpcre2-dev android-libbori
 DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev zlib1g-dev
 CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates softhsm2
 FUZZ_DEPS := clang libclang-rt-dev
-INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2
+INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2 tshark redis-server redis-tools mosquitto mosquitto-clients \
+                postgresql
 BENCH_DEPS := haproxy strace valgrind
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith

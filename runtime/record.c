@@ -189,10 +189,11 @@ record_read(struct session *s, struct side *side, u8 *data, size_t size)
     enum tls_state state = r->ended ? TLS_END : TLS_MORE;
     bool more = true, failed = false;
     while (state == TLS_MORE && more) {
-        if (!fill(s, side)) {
+        if (!r->more && !fill(s, side)) { /* first what the stream has decrypted already */
             failed = errno != EAGAIN;
             break;
         }
+        r->more = false;
         more = r->end == WIRE_SIZE || r->over; /* else the socket is empty, and will say when it is not */
         struct tls_wire wire = begin_in(r);
         begin_out(s, side, &wire);
@@ -253,6 +254,7 @@ record_handshake(struct session *s, struct side *side)
     if (state == TLS_END)
         return say_ended(s, 0);
     r->secured = state == TLS_DONE;
+    r->more = r->at < r->end; /* the server has spoken first */
     return state;
 }
 

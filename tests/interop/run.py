@@ -27,9 +27,11 @@ PATIENCE = 15  # seconds that anything here may take
 
 
 class World:
+    next_port = 20000  # no port twice, whichever module it was for
+
     def __init__(self, folder):
         self.folder, self.passed, self.failed = folder, 0, 0
-        self.next_port, self.children, self.servers = 20000, [], []
+        self.children, self.servers = [], []
         build = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
         self.tools = {name: f"{build}/{name}" for name in ("spcc", "spcd")}
 
@@ -39,8 +41,8 @@ class World:
         print(f"{'ok' if good else 'FAILED'} {name}{'' if good else f': {detail}'}", flush=True)
 
     def port(self, count=1):
-        self.next_port += count
-        return self.next_port - count
+        World.next_port += count
+        return World.next_port - count
 
     def path(self, name):
         return os.path.join(self.folder, name)

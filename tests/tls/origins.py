@@ -158,8 +158,9 @@ def speaks_slowly(made, step):
     return behave
 
 
-def ends_and_waits(made):
-    """A line, and the end of the connection in one piece; then it waits for the other end."""
+def sends_at_once(made, *parts, greets=False):
+    """After a line, or with the end of the handshake, parts, each a record, in one piece; None is the end. Then it waits for the other
+    end."""
     def behave(client):
         inner, outer = ssl.MemoryBIO(), ssl.MemoryBIO()
         secure = made.wrap_bio(inner, outer, server_side=True)
@@ -173,12 +174,14 @@ def ends_and_waits(made):
                     inner.write(client.recv(16384))
 
         until_done(secure.do_handshake)
-        line = until_done(lambda: secure.read(1000))
-        secure.write(line)
-        try:
-            secure.unwrap()
-        except ssl.SSLWantReadError:
-            client.sendall(outer.read())
+        if not greets:
+            until_done(lambda: secure.read(1000))
+        for part in parts:
+            try:
+                secure.unwrap() if part is None else secure.write(part)
+            except ssl.SSLWantReadError:
+                pass
+        client.sendall(outer.read())
         while client.recv(16384):
             pass
     return behave

@@ -64,6 +64,8 @@ CASES = [
     ("PROXY header in clear", ["preamble"], "proxy_protocol on;", WHO, "200", {}),
     ("a server that speaks first and ends", ["good"], "", ["bye"], "200", {}),
     ("a server that ends it and waits", ["waits"], "", ["hello", END], "200", {}),
+    ("records that do not fit a buffer", ["long"], "", ["hello"], "200", {}),
+    ("a greeting with the end of the handshake", ["greets"], "", ["hello"], "200", {}),
     ("no TLS", ["http"], "", WHO, "502", {"says": r"SSL_do_handshake\(\) failed"}),
     ("a server that ends at the hello", ["slams"], "", WHO, "502", {"says": "peer closed connection in SSL handshake"}),
     ("a server that stalls", ["stalls", "good"], "proxy_connect_timeout 200ms;", WHO, "200", {}),
@@ -160,7 +162,9 @@ def make_origins(ca, first):
         "asks12": speaks(context(ca, "good", newest="TLSv1_2", clients="CERT_REQUIRED")),
         "preamble": speaks(good, preamble=True), "http": origins.speaks_http, "slams": origins.slams,
         "stalls": origins.stalls, "slow1": origins.speaks_slowly(good, 1), "slow7": origins.speaks_slowly(good, 7),
-        "waits": origins.ends_and_waits(good),
+        "waits": origins.sends_at_once(good, b"hello\n", None),
+        "long": origins.sends_at_once(good, b"x" * 10000, b"y" * 9999 + b"\n"),
+        "greets": origins.sends_at_once(context(ca, "good", newest="TLSv1_2"), b"welcome\n", greets=True),
     }
     return {name: Origin(first + at, behaves).port for at, (name, behaves) in enumerate(kinds.items())}
 
