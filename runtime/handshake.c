@@ -123,7 +123,7 @@ wait_for_signature(struct session *s)
     return HANDSHAKE_WAITS;
 }
 
-/* Go on. DONE: the certificate is the server's. */
+/* Go on. DONE: the certificate is the server's. ENDED: so has the session. */
 static enum handshake
 advance(struct session *s)
 {
@@ -131,6 +131,10 @@ advance(struct session *s)
     enum tls_state state = record_handshake(s, &s->upstream);
     if (state == TLS_SIGN)
         return wait_for_signature(s);
+    if (state == TLS_SPENT) { /* which is no fault of the server's */
+        session_end(s, CLOSE_tls_refused);
+        return HANDSHAKE_ENDED;
+    }
     if (state == TLS_MORE) {
         side_watch(s, &s->upstream, side_waits(&s->upstream) ? EV_READ | EV_WRITE : EV_READ);
         return HANDSHAKE_WAITS;
@@ -147,7 +151,7 @@ on_event(struct ev_loop *loop, ev_io *io, int events)
     (void)loop, (void)events;
     struct session *s = io->data;
     enum handshake result = advance(s);
-    if (result != HANDSHAKE_WAITS)
+    if (result == HANDSHAKE_DONE || result == HANDSHAKE_FAILED)
         proxy_secured(s, result == HANDSHAKE_DONE);
 }
 
@@ -174,7 +178,7 @@ handshake_signed(struct session *s, const u8 *signature, size_t size, const char
         session_log(s, LEVEL_ERROR, 0, "the key in the token cannot be used: %s", error);
     record_answer(&s->upstream, signature, size);
     enum handshake result = advance(s);
-    if (result != HANDSHAKE_WAITS)
+    if (result == HANDSHAKE_DONE || result == HANDSHAKE_FAILED)
         proxy_secured(s, result == HANDSHAKE_DONE);
 }
 

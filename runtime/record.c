@@ -207,10 +207,10 @@ record_read(struct session *s, struct side *side, u8 *data, size_t size)
     r->more = state == TLS_DONE || (r->ended && total); /* who ends it may wait for our end before the socket's */
     release(s, r);
     keep_tickets(s, r);
-    if (state == TLS_FAILED)
+    if (state == TLS_FAILED || state == TLS_SPENT)
         say(s, error);
     errno = failed ? reason : EAGAIN;
-    return total ? (ssize_t)total : state == TLS_END || state == TLS_FAILED ? 0 : -1;
+    return total ? (ssize_t)total : state == TLS_MORE || state == TLS_DONE || state == TLS_FULL ? -1 : 0;
 }
 
 bool
@@ -249,7 +249,7 @@ record_handshake(struct session *s, struct side *side)
         }
     } while (state == TLS_MORE || state == TLS_FULL);
     release(s, r);
-    if (state == TLS_FAILED)
+    if (state == TLS_FAILED || state == TLS_SPENT)
         say(s, error);
     if (state == TLS_END)
         return say_ended(s, 0);

@@ -73,6 +73,7 @@ enum tls_state {
     TLS_END,    /* the peer has ended it */
     TLS_FAILED, /* error says why */
     TLS_SIGN,   /* a signature is wanted */
+    TLS_SPENT,  /* no memory is left */
 };
 
 struct tls_operations {

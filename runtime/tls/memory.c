@@ -1,10 +1,12 @@
 /*
  * All memory of BoringSSL: from a region that is set aside at start-up, so that a flood of handshakes ends in refusals
- * and not in growth. A free piece is kept, by the thread that freed it, for the next of its size; sizes go up in
- * quarters of a doubling.
+ * and not in growth. A free piece is kept for the next of its size; sizes go up in quarters of a doubling. Each thread
+ * keeps a few for itself, so that it seldom needs the lock of those that all share. When the region is used up, larger
+ * pieces are cut: what a flood has left behind does for whoever comes next.
  */
 #include "module.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,12 +16,21 @@ enum {
     CLASS_COUNT = 80,     /* the largest has 32 MiB */
     GRAIN = 32,           /* bytes, the smallest */
     CONNECTION = 1 << 17, /* what a handshake may need at most, and something over */
+    KEPT = 1 << 20,       /* what a thread keeps for itself */
+};
+
+/* Free pieces, by class, each with the address of the next behind its header. */
+struct pool {
+    void *piece[CLASS_COUNT];
+    atomic_size_t size;
 };
 
 static u8 *base;
 static size_t size_of_region;
 static atomic_size_t used;
-static __thread __attribute__((tls_model("initial-exec"))) void *free_piece[CLASS_COUNT];
+static __thread __attribute__((tls_model("initial-exec"))) struct pool mine;
+static struct pool shared;
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
 
 bool
 memory_open(size_t size)
@@ -35,17 +46,28 @@ memory_open(size_t size)
     return false;
 }
 
+static size_t
+size_of_pool(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->size, memory_order_relaxed);
+}
+
 bool
 memory_suffices(void)
 {
-    return size_of_region - atomic_load_explicit(&used, memory_order_relaxed) >= CONNECTION;
+    return size_of_region - atomic_load_explicit(&used, memory_order_relaxed) + size_of_pool(&mine) +
+               size_of_pool(&shared) >=
+           CONNECTION;
 }
 
-/* The bytes of a piece of that class, its header among them: 32, 40, 48, 56, 64, 80, 96, ... */
+/* ---- sizes ---- */
+
+/* The bytes of a piece of that class, its header among them: 32, 40, 48, 56, 64, 80, 96, ... to the next multiple of
+ * the header's. */
 static size_t
 room_of(u32 class)
 {
-    return (size_t)GRAIN / 4 * (4 + class % 4) << class / 4;
+    return (((size_t)GRAIN / 4 * (4 + class % 4) << class / 4) + HEADER - 1) & ~(size_t)(HEADER - 1);
 }
 
 static u32
@@ -60,12 +82,57 @@ class_of(size_t size)
     return class;
 }
 
+/* ---- pieces ---- */
+
+static void
+resize(struct pool *pool, size_t more)
+{
+    atomic_store_explicit(&pool->size, size_of_pool(pool) + more, memory_order_relaxed);
+}
+
+static void
+pool_give(struct pool *pool, u8 *piece, u32 class)
+{
+    *(u64 *)(void *)piece = class;
+    *(void **)(void *)(piece + HEADER) = pool->piece[class];
+    pool->piece[class] = piece;
+    resize(pool, room_of(class));
+}
+
+static u8 *
+pool_take(struct pool *pool, u32 class)
+{
+    u8 *piece = pool->piece[class];
+    if (!piece)
+        return NULL;
+    pool->piece[class] = *(void **)(void *)(piece + HEADER);
+    resize(pool, -room_of(class));
+    return piece;
+}
+
+/* Cut one from the smallest that is larger; the rest becomes pieces as large as can be. */
+static u8 *
+pool_cut(struct pool *pool, u32 class)
+{
+    u32 larger = class + 1;
+    while (larger < CLASS_COUNT && !pool->piece[larger])
+        larger++;
+    u8 *piece = larger < CLASS_COUNT ? pool_take(pool, larger) : NULL;
+    if (!piece)
+        return NULL;
+    u8 *rest = piece + room_of(class);
+    size_t left = room_of(larger) - room_of(class);
+    for (u32 of_rest = larger; of_rest-- > 0;)
+        for (; left >= room_of(of_rest); left -= room_of(of_rest), rest += room_of(of_rest))
+            pool_give(pool, rest, of_rest);
+    return piece;
+}
+
 /* From the end of what was ever used. */
 static u8 *
 extend(size_t room)
 {
     size_t at = atomic_load_explicit(&used, memory_order_relaxed), next;
-    room = (room + HEADER - 1) & ~(size_t)(HEADER - 1);
     do {
         if (size_of_region - at < room)
             return NULL;
@@ -74,17 +141,35 @@ extend(size_t room)
     return base + at;
 }
 
+static u8 *
+take_shared(u32 class, u8 *(*how)(struct pool *pool, u32 class))
+{
+    if (!size_of_pool(&shared))
+        return NULL;
+    pthread_mutex_lock(&shared_lock);
+    u8 *piece = how(&shared, class);
+    pthread_mutex_unlock(&shared_lock);
+    return piece;
+}
+
+static u8 *
+find_piece(u32 class)
+{
+    u8 *piece = pool_take(&mine, class);
+    if (!piece)
+        piece = take_shared(class, pool_take);
+    if (!piece)
+        piece = extend(room_of(class));
+    if (!piece)
+        piece = pool_cut(&mine, class);
+    return piece ? piece : take_shared(class, pool_cut);
+}
+
 static void *
 take(size_t size)
 {
     u32 class = size < (size_t)1 << 31 ? class_of(size + HEADER) : CLASS_COUNT;
-    if (class >= CLASS_COUNT)
-        return NULL;
-    u8 *piece = free_piece[class];
-    if (piece)
-        free_piece[class] = *(void **)(void *)(piece + HEADER);
-    else
-        piece = extend(room_of(class));
+    u8 *piece = class < CLASS_COUNT ? find_piece(class) : NULL;
     if (!piece)
         return NULL;
     ((u64 *)(void *)piece)[0] = class;
@@ -102,9 +187,14 @@ static void
 give(void *memory)
 {
     u8 *piece = (u8 *)memory - HEADER;
-    u64 class = *(u64 *)(void *)piece;
-    *(void **)memory = free_piece[class];
-    free_piece[class] = piece;
+    u32 class = (u32)*(u64 *)(void *)piece;
+    if (size_of_pool(&mine) + room_of(class) <= KEPT) {
+        pool_give(&mine, piece, class);
+        return;
+    }
+    pthread_mutex_lock(&shared_lock);
+    pool_give(&shared, piece, class);
+    pthread_mutex_unlock(&shared_lock);
 }
 
 /* ---- what BoringSSL calls instead of malloc(); what is given back may have held a key ---- */

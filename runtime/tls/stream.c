@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TICKET_MOST = 16384 }; /* bytes, with the chain; larger ones are not kept */
+
 /* ---- the wire ---- */
 
 static int
@@ -129,11 +131,24 @@ stream_close(struct tls_stream *stream)
 
 /* ---- tickets ---- */
 
+/* Its bytes, roughly: the server chooses how many there are. */
+static size_t
+size_of_ticket(const SSL_SESSION *session)
+{
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_SESSION_get0_peer_certificates(session);
+    const u8 *ticket;
+    size_t size;
+    SSL_SESSION_get0_ticket(session, &ticket, &size);
+    for (size_t i = 0; chain && i < sk_CRYPTO_BUFFER_num(chain); i++)
+        size += CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(chain, i));
+    return size;
+}
+
 int
 stream_keep_ticket(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_stream *stream = SSL_get_app_data(ssl);
-    if (!verify_is_good(stream))
+    if (!verify_is_good(stream) || size_of_ticket(session) > TICKET_MOST)
         return 0;
     for (u32 i = 0; i < TLS_TICKETS; i++)
         if (!stream->fresh[i]) {
@@ -183,8 +198,9 @@ state_of(struct tls_stream *stream, int result, const char *what, char error[TLS
     default:
         break;
     }
+    bool spent = ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
     error_say(error, what);
-    return TLS_FAILED;
+    return spent ? TLS_SPENT : TLS_FAILED;
 }
 
 enum tls_state

@@ -44,7 +44,7 @@ class LocalOrigin(Origin):
         self.port, self.behaves = path, behaves
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
-        self.listener.listen(16)
+        self.listener.listen(1024)
         threading.Thread(target=self.accept, daemon=True).start()
 
 
