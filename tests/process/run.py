@@ -42,6 +42,12 @@ def children(pid):
         return [int(one) for one in file.read().split()]
 
 
+def server_of(server):
+    """The process that serves; the pid file is written before it is started."""
+    server.wait(lambda: children(server.process.pid))
+    return children(server.process.pid)[0]
+
+
 def status_of(pid, field):
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return re.search(rf"^{field}:\s+(.*)", file.read(), re.MULTILINE).group(1)
@@ -57,12 +63,12 @@ def killed(folder, port, origin):
     """A server that is killed is started again, with the same sockets."""
     server = make(folder, port, origin)
     server.start()
-    first = children(server.process.pid)[0]
+    first = server_of(server)
     yield echoes(port), "it serves"
     os.kill(first, signal.SIGKILL)
     yield server.wait(lambda: children(server.process.pid) not in ([], [first])), "another server is started"
     yield server.wait(lambda: echoes(port)), "which serves"
-    second = children(server.process.pid)[0]
+    second = server_of(server)
     os.kill(second, signal.SIGABRT)
     yield server.wait(lambda: children(server.process.pid) not in ([], [second]) and echoes(port)), "and once more"
     said = server.read("error.log")
@@ -78,7 +84,7 @@ def alone(folder, port, origin):
     """A server whose supervisor is killed drains, and leaves nobody behind."""
     server = make(folder, port, origin)
     server.start()
-    child = children(server.process.pid)[0]
+    child = server_of(server)
     with socket.create_connection(("127.0.0.1", port)) as lasting:
         lasting.sendall(b"a")
         yield lasting.recv(1) == b"a", "a session"
@@ -111,7 +117,7 @@ def privileges(folder, port, origin):
     low = next((one for one in range(997, 900, -1) if is_free(one)), None)
     server = make(folder, port, origin, "user nobody nogroup;", where=f"127.0.0.1:{low}")
     server.start()
-    worker = children(server.process.pid)[0]
+    worker = server_of(server)
     nobody = pwd.getpwnam("nobody")
     yield echoes(low), f"port {low} is served"
     yield status_of(server.process.pid, "Uid").split()[0] == "0", "the supervisor is root"
