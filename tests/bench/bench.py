@@ -24,7 +24,7 @@ from cases import CASES                                                         
 from processes import LOAD_CPU, on_cpu, stop_all                                     # noqa: E402
 from proxies import LOAD_PROGRAM, ROOT, proxies, runs_in                             # noqa: E402
 from report import report_markdown, report_text                                      # noqa: E402
-from runs import RUNS, breakdown, callgrind, trace                                   # noqa: E402
+from runs import INSTRUCTIONS, RUNS, breakdown, callgrind, trace                     # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -138,7 +138,7 @@ def options_read():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog=f"Cases: {', '.join(CASES)}, {extra}. CASE may be a pattern: 'ping-*'.")
     parser.add_argument("--quick", action="store_true", help="small numbers, one round: a look, not a measurement")
-    parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases only; callgrind runs only when named")
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases only")
     parser.add_argument("--proxies", default="spcd,nginx,haproxy,floor", type=lambda text: text.split(","))
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where spcc and spcd are")
     parser.add_argument("--rounds", type=int, help="default 5, with --quick 1")
@@ -161,7 +161,7 @@ def main():
     options = options_read()
     known = list(CASES) + ["trace", "callgrind"]
     chosen = [name for name in known if any(fnmatch.fnmatch(name, word) for word in options.only)] if options.only \
-        else list(CASES) + ([] if options.quick else ["trace"])
+        else list(CASES) + ([] if options.quick else ["trace", "callgrind"])
     if not chosen:
         sys.exit(f"bench: no such case; there are {', '.join(known)}")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -177,9 +177,11 @@ def main():
             bench.run(name)
     if "trace" in chosen and shutil.which("strace"):
         bench.look_inside()
-    if "callgrind" in chosen and "spcd" in bench.proxies and shutil.which("valgrind"):
+    if "callgrind" in chosen and shutil.which("valgrind"):
         bench.case_name = "callgrind"
-        bench.instructions = callgrind(bench, bench.proxies["spcd"])
+        bench.instructions = {(proxy.name, name): callgrind(bench, proxy, name) for name in INSTRUCTIONS
+                              for proxy in bench.proxies.values()
+                              if not proxy.floor and proxy.name != "haproxy-splice"}
     report_text(bench)
     if options.markdown:
         above = text_above(options.markdown)

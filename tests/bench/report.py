@@ -130,6 +130,12 @@ origin for each proxy, so that the one with the lesser adds the less.
 """
 
 
+def instruction_lines(bench):
+    for (proxy, case), counted in bench.instructions.items():
+        functions = ", ".join(f"`{name}` {count:.0f}" for name, count in counted["functions"].items())
+        yield f"{case}, {proxy}: {counted['all']:.0f}" + (f"; by function: {functions}" if proxy == "spcd" else "")
+
+
 def report_text(bench):
     for title, table in (("measured", measured_table), ("ratios", ratio_table), ("bars of issue 4", bar_table)):
         text = plain(table(bench))
@@ -139,8 +145,8 @@ def report_text(bench):
         print(f"--- {case} under strace, {name}: " + ", ".join(f"{call} {count:.2f}" for call, count in counts.items()))
     for name, lines in bench.traces.items():
         print(f"\n--- one short connection on an idle {name}, in order ---\n" + "\n".join(lines))
-    for name, count in bench.instructions.items():
-        print(f"--- instructions in user space, spcd, {name}: {count:.0f}")
+    for line in instruction_lines(bench):
+        print(f"--- instructions in user space, {line}")
     for line in machine(bench) + bench.remarks:
         print(line)
 
@@ -154,7 +160,7 @@ def report_markdown(bench, file):
     put(*(f"- **{name}**: {what}" for name, (_, _, what) in MEASURES.items() if name in used), "")
     if bench.instructions:
         put("## Instructions in user space (callgrind)", "",
-            *(f"- {name}: {count:.0f}" for name, count in bench.instructions.items()), "")
+            *(f"- {line}" for line in instruction_lines(bench)), "")
     if bench.breakdowns:
         put("## System calls by name, for each connection or round trip, under strace", "")
         put(*(f"- {case}, {name}: " + ", ".join(f"`{call}` {count:.2f}" for call, count in counts.items())

@@ -3,6 +3,7 @@ import collections
 import glob
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from processes import LOAD_CPU, PROXY_CPU, Cpu, Tool, memory, on_cpu, perf_total
 from serving import Serving, answers, wait_until
 
 GB = 1e9
+FUNCTIONS = 14   # of the dearest, that are listed
 
 
 def flow_arguments(serving, case, count):
@@ -180,22 +182,35 @@ def breakdown(bench, proxy, case):
     return {call: count / (large - small) for call, count in counts[1].most_common() if count > 0}
 
 
-def callgrind(bench, proxy):
-    """Instructions in user space for each unit: two runs of different length, and their difference."""
-    result = {}
-    for name, small, large in (("short-client", 200, 1200), ("ping-64", 2000, 12000)):
-        totals = []
-        for count in (small, large):
-            out = tempfile.mkdtemp(prefix="callgrind-", dir=bench.where)
-            wrapper = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes",
-                       f"--callgrind-out-file={out}/%p"]
-            with Serving(bench, proxy, "echo", wrapper=wrapper) as serving:
-                serving.launch()
-                serving.load(*flow_arguments(serving, CASES[name], count))
-                settle()
-            totals.append(sum(instructions(path) for path in glob.glob(f"{out}/*")))
-        result[name] = (totals[1] - totals[0]) / (large - small)
-    return result
+INSTRUCTIONS = {"short-client": (200, 1200), "ping-64": (2000, 12000)}   # units of a short run, and of a long one
+
+
+def callgrind(bench, proxy, name):
+    """Instructions in user space for each unit: two runs of different length, and their difference; in all, and by
+    function."""
+    counts = [counted(bench, proxy, name, units) for units in INSTRUCTIONS[name]]
+    small, large = INSTRUCTIONS[name]
+    counts[1][0].subtract(counts[0][0])
+    functions = {function: count / (large - small) for function, count in counts[1][0].most_common(FUNCTIONS)}
+    return {"all": (counts[1][1] - counts[0][1]) / (large - small), "functions": functions}
+
+
+def counted(bench, proxy, name, units):
+    out = tempfile.mkdtemp(prefix="callgrind-", dir=bench.where)
+    os.chmod(bench.where, 0o711)
+    os.chmod(out, 0o777)     # nginx's worker is nobody who may write there
+    wrapper = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={out}/%p"]
+    with Serving(bench, proxy, "echo", wrapper=wrapper) as serving:
+        serving.launch()
+        serving.load(*flow_arguments(serving, CASES[name], units))
+        settle()
+    functions = collections.Counter()
+    for path in glob.glob(f"{out}/*"):
+        lines = subprocess.run(["callgrind_annotate", "--threshold=100", path], capture_output=True, text=True,
+                               check=False).stdout
+        for count, function in re.findall(r"^ *([\d,]+) \([ \d.]+%\)  \S*?:(\w+)", lines, re.MULTILINE):
+            functions[function] += int(count.replace(",", ""))
+    return functions, sum(instructions(path) for path in glob.glob(f"{out}/*"))
 
 
 def instructions(path):
