@@ -30,12 +30,12 @@ judge_zone(struct unit *unit, struct node *node)
     name_zone(unit, ZONE_UPSTREAM, node->word[1].text, size, node->word[1].span);
 }
 
-/* hash, least_conn, least_time, random: the last one holds. */
+/* hash, maglev, least_conn, least_time, random: the last one holds. */
 void
 judge_method(struct unit *unit, struct node *node)
 {
     static const enum directive_id methods[] = {DIRECTIVE_hash, DIRECTIVE_least_conn, DIRECTIVE_least_time,
-                                                DIRECTIVE_random};
+                                                DIRECTIVE_random, DIRECTIVE_maglev};
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         const struct node *other = unit->here.of[methods[i]];
         if (other == NULL || other->row == node->row || other->word[0].span.start > node->word[0].span.start)
@@ -44,7 +44,8 @@ judge_method(struct unit *unit, struct node *node)
              judge_show(unit, &node->word[0]));
         diag_note(unit, node->word[0].span, "it stands here, and the last one holds");
     }
-    if (node->row == &directives[DIRECTIVE_hash] && !expr_is_dynamic(&node->word[1]))
+    bool by_key = node->row == &directives[DIRECTIVE_hash] || node->row == &directives[DIRECTIVE_maglev];
+    if (by_key && !expr_is_dynamic(&node->word[1]))
         diag(unit, constant_hash, node->word[1].span, judge_show(unit, &node->word[1]));
 }
 

@@ -175,7 +175,8 @@ add_group(struct lint *lint, struct node *block)
         if (node->row == &directives[DIRECTIVE_upstream_server] && node->word_count > 1)
             add_peer(lint, &peers, node, &node->word[1]);
         else if (node->row == &directives[DIRECTIVE_hash] || node->row == &directives[DIRECTIVE_random] ||
-                 node->row == &directives[DIRECTIVE_least_conn] || node->row == &directives[DIRECTIVE_least_time])
+                 node->row == &directives[DIRECTIVE_least_conn] || node->row == &directives[DIRECTIVE_least_time] ||
+                 node->row == &directives[DIRECTIVE_maglev])
             group->balancer = node;
     }
     group->block = block;

@@ -301,16 +301,19 @@ check_text(const struct verifier *v)
            rule_refuse(v->error, "section text does not begin and end with a NUL");
 }
 
-/* Does every point of a group name one of its peers? */
+/* Does every point and every cell of a group name one of its peers? */
 static bool
 check_points(const struct verifier *v)
 {
     for (u64 i = 1; i < v->count[SECTION_upstream]; i++) {
         const struct blob_upstream *upstream = RECORDS(v, upstream) + i;
         const struct blob_point *point = RECORDS(v, point) + upstream->point;
+        const struct blob_cell *cell = RECORDS(v, cell) + upstream->cell;
         u32 bad = 0;
         for (u32 j = 0; j < upstream->point_count; j++)
             bad |= point[j].peer - upstream->peer >= upstream->peer_count;
+        for (u32 j = 0; j < upstream->cell_count; j++)
+            bad |= cell[j].peer - upstream->peer >= upstream->peer_count;
         if (bad)
             return rule_refuse(v->error, "upstream[%llu] has a point of another group", (unsigned long long)i);
     }

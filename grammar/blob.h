@@ -38,6 +38,7 @@ enum {
     KEEPALIVE_S_MAX = 32767, /* Linux: TCP_KEEPIDLE, TCP_KEEPINTVL */
     KEEPALIVE_COUNT_MAX = 127,
     WEIGHT_MAX = 1000 * 1000,
+    BOUNDED_MAX = 100 * 1000,
     TRIES_MAX = INT_MAX,
     PORT_MAX = 65535,
     PASS_MOST = 10, /* how often a session may be passed on, as in nginx */

@@ -1,13 +1,20 @@
 /*
- * Which peer: smooth weighted round robin, hash, least_conn and random, as nginx does them, with its way of taking a
- * peer out for fail_timeout after max_fails failures. Times are in whole seconds because nginx's are, and the log shows
- * it.
+ * Which peer: who may be chosen, what becomes of one that fails, and what a group remembers of its peers; the methods
+ * are in files of their own. As in nginx, a peer is out for fail_timeout after max_fails failures. Times are in whole
+ * seconds because nginx's are, and the log shows it.
  */
-#include "spcd.h"
+#include "balance.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+
+enum {
+    WALK_MOST = 64,    /* a group of more is not walked through for each choice */
+    FRACTIONS = 256,   /* of a unit of weight, where weights grow slowly */
+    MEMORY = 8,        /* of an average: a new time counts for so much less than all before, as TCP's (RFC 6298) */
+};
+
+/* ---- who may be chosen ---- */
 
 static bool
 is_tried(const struct session *s, u32 target)
@@ -41,266 +48,181 @@ is_full(const struct target *target, const struct peer *peer)
 }
 
 static bool
-is_failing(const struct target *target, const struct peer *peer, time_t now)
+is_out(const struct target *target, const struct peer *peer)
 {
-    return target->peer->max_fails && peer->fails >= target->peer->max_fails &&
-           now - peer->checked <= (time_t)(target->peer->fail_timeout_ms / 1000);
-}
-
-/* What is known of the targets of the group. */
-static struct peer *
-peers_of(const struct session *s, const struct upstream *upstream)
-{
-    return upstream->shared ? upstream->shared : &s->shard->peer[upstream->target];
-}
-
-static const struct target *
-targets_of(const struct session *s, const struct upstream *upstream)
-{
-    return &s->shard->generation->target[upstream->target];
+    return target->peer->max_fails && peer->fails >= target->peer->max_fails;
 }
 
 static bool
-is_usable(const struct session *s, const struct upstream *upstream, u32 i, time_t now)
+is_failing(const struct target *target, const struct peer *peer, time_t now)
 {
-    const struct target *target = &targets_of(s, upstream)[i];
-    const struct peer *peer = &peers_of(s, upstream)[i];
-    return !is_tried(s, i) && !is_down(target) && !is_failing(target, peer, now) && !is_full(target, peer);
+    return is_out(target, peer) && now - peer->checked <= (time_t)(target->peer->fail_timeout_ms / 1000);
 }
 
-/* It was chosen: if it has failed before, one session at a time finds out. */
-static u32
-chosen(const struct session *s, const struct upstream *upstream, u32 i, time_t now)
+bool
+choice_may(const struct choice *choice, u32 i)
 {
-    struct peer *peer = &peers_of(s, upstream)[i];
-    if (now - peer->checked > (time_t)(targets_of(s, upstream)[i].peer->fail_timeout_ms / 1000))
+    const struct target *target = &choice->target[i];
+    const struct peer *peer = &choice->balance->peer[i];
+    return !is_tried(choice->session, i) && !is_down(target) && !is_failing(target, peer, (time_t)choice->now) &&
+           !is_full(target, peer);
+}
+
+u32
+choice_made(const struct choice *choice, u32 i)
+{
+    struct peer *peer = &choice->balance->peer[i];
+    time_t now = (time_t)choice->now;
+    if (now - peer->checked > (time_t)(choice->target[i].peer->fail_timeout_ms / 1000))
         peer->checked = now;
     return i;
 }
 
-/* ---- round robin ---- */
-
-/* It is one of those that could be chosen: its turn comes nearer, by as much as this gives. */
-static i32
-take_turn(struct peer *peer)
+i64
+choice_weight(const struct choice *choice, u32 i)
 {
-    i32 weight = peer->effective_weight;
-    peer->current_weight += weight;
-    if (peer->effective_weight < peer->weight)
-        peer->effective_weight++;
-    return weight;
-}
-
-/* The best of the targets from first up to end, UINT32_MAX if none can be tried. */
-static u32
-choose_round_robin(struct session *s, const struct upstream *upstream, u32 first, u32 end, time_t now)
-{
-    struct peer *peer = peers_of(s, upstream);
-    u32 best = UINT32_MAX;
-    i32 total = 0;
-    for (u32 i = first; i < end; i++) {
-        if (!is_usable(s, upstream, i, now))
-            continue;
-        total += take_turn(&peer[i]);
-        if (best == UINT32_MAX || peer[i].current_weight > peer[best].current_weight)
-            best = i;
+    struct peer *peer = &choice->balance->peer[i];
+    double whole_ms = (double)choice->target[i].peer->slow_start_ms, past_ms = (choice->now - peer->recovering) * 1000;
+    if (!peer->recovering)
+        return peer->effective_weight;
+    if (past_ms >= whole_ms || past_ms < 0) {
+        peer->recovering = 0;
+        return peer->effective_weight;
     }
-    if (best == UINT32_MAX)
-        return best;
-    peer[best].current_weight -= total;
-    return chosen(s, upstream, best, now);
+    i64 grown = 1 + (i64)((double)peer->weight * past_ms / whole_ms);
+    return grown < peer->effective_weight ? grown : peer->effective_weight;
 }
 
-/* Backups are for when no primary can be tried. */
-static u32
-round_robin(struct session *s, const struct upstream *upstream, time_t now)
+u32
+choice_with_backups(struct choice *choice, u32 (*method)(struct choice *, struct range *))
 {
-    if (!s->backups) {
-        u32 found = choose_round_robin(s, upstream, 0, upstream->primary_count, now);
-        if (found != UINT32_MAX)
+    if (!choice->session->backups) {
+        u32 found = method(choice, &choice->balance->primaries);
+        if (found != NOBODY)
             return found;
-        s->backups = true;
+        choice->session->backups = true;
     }
-    return choose_round_robin(s, upstream, upstream->primary_count, upstream->count, now);
+    return method(choice, &choice->balance->backups);
 }
 
-/* ---- hash ---- */
+/* ---- what is known of a group ---- */
 
-enum { TRIES_OF_LUCK = 20, HASH_KEY_MAX = 4096 }; /* then nginx goes on with round robin */
-
-/* The key; false: there is none, or it is too long to be one. */
+/* A peer whose weight changes by itself has no place in a row or a heap. */
 static bool
-read_key(struct session *s, const struct upstream *upstream, u8 key[HASH_KEY_MAX], size_t *size)
+is_walked(const struct upstream *upstream)
 {
-    *size = expr_run(s, &s->shard->blob->expr[upstream->record->key], key, HASH_KEY_MAX);
-    return *size > 0 && *size <= HASH_KEY_MAX;
+    return upstream->count <= WALK_MOST || upstream->slow || upstream->record->flags & UPSTREAM_INFLIGHT;
 }
 
-/* The primary that holds this share of the weights. */
-static u32
-by_weight(const struct session *s, const struct upstream *upstream, u32 share)
+static bool
+open_balance(const struct generation *g, const struct upstream *upstream, struct balance *balance)
 {
-    const struct target *target = targets_of(s, upstream);
-    u32 i = 0;
-    while (share >= target[i].peer->weight)
-        share -= target[i++].peer->weight;
-    return i;
-}
-
-/* Compatible with Cache::Memcached. */
-static u32
-choose_hash(struct session *s, const struct upstream *upstream, time_t now)
-{
-    u8 key[HASH_KEY_MAX];
-    size_t size;
-    while (s->hash_tries <= TRIES_OF_LUCK && read_key(s, upstream, key, &size)) {
-        char again[4];
-        int digits = s->hashed ? snprintf(again, sizeof again, "%u", s->hash_tries) : 0;
-        u32 crc = blob_crc32(blob_crc32(0, again, (size_t)digits), key, size);
-        s->hashed = true;
-        s->hash += crc >> 16 & 0x7fff;
-        s->hash_tries++;
-        u32 i = by_weight(s, upstream, s->hash % (u32)upstream->total_weight);
-        if (is_usable(s, upstream, i, now))
-            return chosen(s, upstream, i, now);
+    const struct target *target = &g->target[upstream->target];
+    balance->primaries = (struct range){.end = upstream->primary_count};
+    balance->backups = (struct range){.first = upstream->primary_count, .end = upstream->count};
+    for (u32 i = 0; i < upstream->count; i++) {
+        balance->peer[i].weight = (i64)target[i].peer->weight * (upstream->slow ? FRACTIONS : 1);
+        balance->peer[i].effective_weight = balance->peer[i].weight;
     }
-    return round_robin(s, upstream, now);
+    u32 method = upstream->record->method;
+    bool heap = method == METHOD_LEAST_CONN || method == METHOD_LEAST_TIME;
+    return is_walked(upstream) || (turns_open(upstream, target, balance) && (!heap || heap_open(upstream, balance)));
 }
 
-/* The first point at hash or behind it. */
-static u32
-find_point(const struct blob *blob, const struct blob_upstream *record, u32 hash)
+static void
+close_balance(struct balance *balance)
 {
-    u32 low = 0, high = record->point_count;
-    while (low < high) {
-        u32 middle = low + (high - low) / 2;
-        if (blob->point[record->point + middle].hash < hash)
-            low = middle + 1;
-        else
-            high = middle;
+    free(balance->turns);
+    free(balance->member);
+    free(balance->heap);
+}
+
+bool
+balance_open(struct shard *shard)
+{
+    const struct generation *g = shard->generation;
+    shard->balance = calloc(g->blob->upstream_count, sizeof *shard->balance);
+    shard->peer = calloc(g->target_count + 1, sizeof *shard->peer);
+    bool good = shard->balance && shard->peer;
+    for (u32 i = 1; i < g->blob->upstream_count && good; i++) {
+        shard->balance[i].peer = &shard->peer[g->upstream[i].target];
+        good = g->upstream[i].shared || open_balance(g, &g->upstream[i], &shard->balance[i]);
     }
-    return low;
+    return good;
 }
 
-/* Of the addresses of a server, which are several if its name has several. */
-static u32
-choose_address(struct session *s, const struct upstream *upstream, u32 peer, time_t now)
+void
+balance_close(struct shard *shard)
 {
-    const struct target *target = targets_of(s, upstream);
-    u32 first = upstream->first_of_peer[peer - upstream->record->peer], end = first;
-    while (end < upstream->primary_count && target[end].peer->name == target[first].peer->name)
-        end++;
-    return choose_round_robin(s, upstream, first, end, now);
+    for (u32 i = 1; shard->balance && i < shard->blob->upstream_count; i++)
+        close_balance(&shard->balance[i]);
+    free(shard->balance);
+    free(shard->peer);
 }
 
-/* Compatible with Cache::Memcached::Fast. */
-static u32
-choose_consistent(struct session *s, const struct upstream *upstream, time_t now)
+/* ---- what all workers know together ---- */
+
+/* Of the same address in the group of the same name before: what it did. Its sessions are the other generation's. */
+static void
+carry_over(const struct generation *g, const struct upstream *upstream, const struct generation *old)
 {
-    const struct blob *blob = s->shard->blob;
-    const struct blob_upstream *record = upstream->record;
-    u8 key[HASH_KEY_MAX];
-    size_t size;
-    if (!s->hashed && read_key(s, upstream, key, &size)) {
-        s->hash = find_point(blob, record, blob_crc32(0, key, size));
-        s->hashed = true;
-    }
-    while (s->hashed && s->hash_tries <= TRIES_OF_LUCK && record->point_count) {
-        u32 peer = blob->point[record->point + s->hash % record->point_count].peer;
-        u32 found = choose_address(s, upstream, peer, now);
-        if (found != UINT32_MAX)
-            return found;
-        s->hash++;
-        s->hash_tries++;
-    }
-    return round_robin(s, upstream, now);
+    u32 index = 0;
+    for (u32 i = 1; i < old->blob->upstream_count && !index; i++)
+        index = old->upstream[i].shared && strcmp(old->upstream[i].name, upstream->name) == 0 ? i : 0;
+    const struct upstream *before = &old->upstream[index];
+    if (!index)
+        return;
+    pthread_mutex_lock(before->shared->mutex);
+    for (u32 i = 0, at = 0; i < upstream->count; i++) /* mostly in the same order */
+        for (u32 tried = 0; tried < before->count; tried++, at++) {
+            at = at < before->count ? at : 0;
+            const struct peer *from = &before->shared->peer[at];
+            struct peer *to = &upstream->shared->peer[i];
+            if (strcmp(g->target[upstream->target + i].text, old->target[before->target + at].text) != 0)
+                continue;
+            to->fails = from->fails;
+            to->accessed = from->accessed;
+            to->checked = from->checked;
+            to->average_ms = from->average_ms;
+            to->recovering = upstream->slow ? from->recovering : 0;
+            at++;
+            break;
+        }
+    pthread_mutex_unlock(before->shared->mutex);
 }
 
-/* ---- least_conn ---- */
-
-/* Is a's share of sessions below, at or above b's? */
-static i64
-compare_load(const struct peer *a, const struct peer *b)
+bool
+balance_share(const struct generation *g, struct upstream *upstream, const struct generation *old)
 {
-    return (i64)a->connections * b->weight - (i64)b->connections * a->weight;
+    struct balance *shared = calloc(1, sizeof *shared);
+    upstream->shared = shared;
+    if (!shared || !(shared->peer = calloc(upstream->count, sizeof *shared->peer)) ||
+        !(shared->mutex = malloc(sizeof *shared->mutex)))
+        return false;
+    pthread_mutex_init(shared->mutex, NULL);
+    if (old)
+        carry_over(g, upstream, old);
+    return open_balance(g, upstream, shared);
 }
 
-/* Of those that have the fewest for their weight, one in turn. */
-static u32
-choose_least(struct session *s, const struct upstream *upstream, u32 first, u32 end, time_t now)
+void
+balance_unshare(struct upstream *upstream)
 {
-    struct peer *peer = peers_of(s, upstream);
-    u32 best = UINT32_MAX;
-    bool many = false;
-    i32 total = 0;
-    for (u32 i = first; i < end; i++) {
-        if (!is_usable(s, upstream, i, now))
-            continue;
-        i64 load = best == UINT32_MAX ? -1 : compare_load(&peer[i], &peer[best]);
-        many = load == 0 || (many && load > 0);
-        best = load < 0 ? i : best;
-    }
-    for (u32 i = best, least = best; many && i < end; i++) {
-        if (!is_usable(s, upstream, i, now) || compare_load(&peer[i], &peer[least]) != 0)
-            continue;
-        total += take_turn(&peer[i]);
-        if (peer[i].current_weight > peer[best].current_weight)
-            best = i;
-    }
-    if (best == UINT32_MAX)
-        return best;
-    peer[best].current_weight -= total;
-    return chosen(s, upstream, best, now);
+    struct balance *shared = upstream->shared;
+    if (!shared)
+        return;
+    close_balance(shared);
+    free(shared->peer);
+    free(shared->mutex);
+    free(shared);
 }
 
-static u32
-choose_least_conn(struct session *s, const struct upstream *upstream, time_t now)
-{
-    if (!s->backups) {
-        u32 found = choose_least(s, upstream, 0, upstream->primary_count, now);
-        if (found != UINT32_MAX)
-            return found;
-        s->backups = true;
-    }
-    return choose_least(s, upstream, upstream->primary_count, upstream->count, now);
-}
+/* ---- choosing ---- */
 
-/* ---- random ---- */
-
-static u32
-random_share(const struct upstream *upstream)
-{
-    static _Thread_local u64 state;
-    if (!state && getrandom(&state, sizeof state, 0) != sizeof state)
-        state = 1;
-    state = state * 6364136223846793005 + 1442695040888963407; /* Knuth's MMIX */
-    return (u32)(state >> 33) % (u32)upstream->total_weight;
-}
-
-static u32
-choose_random(struct session *s, const struct upstream *upstream, time_t now)
-{
-    bool two = upstream->record->method == METHOD_RANDOM_TWO;
-    const struct peer *peer = peers_of(s, upstream);
-    u32 first = UINT32_MAX;
-    for (u32 luck = 0; luck <= TRIES_OF_LUCK && upstream->total_weight > 0; luck++) {
-        u32 i = by_weight(s, upstream, random_share(upstream));
-        if (i == first || !is_usable(s, upstream, i, now))
-            continue;
-        if (!two)
-            return chosen(s, upstream, i, now);
-        if (first != UINT32_MAX)
-            return chosen(s, upstream, compare_load(&peer[i], &peer[first]) > 0 ? first : i, now);
-        first = i;
-    }
-    return round_robin(s, upstream, now);
-}
-
-/* ---- all of them ---- */
-
-static u32 (*const methods[])(struct session *, const struct upstream *, time_t) = {
-    [METHOD_ROUND_ROBIN] = round_robin,        [METHOD_HASH] = choose_hash,     [METHOD_CONSISTENT] = choose_consistent,
-    [METHOD_LEAST_CONN] = choose_least_conn, [METHOD_RANDOM] = choose_random, [METHOD_RANDOM_TWO] = choose_random,
+static u32 (*const methods[])(struct choice *) = {
+    [METHOD_ROUND_ROBIN] = turns_choose, [METHOD_HASH] = hash_choose,        [METHOD_CONSISTENT] = hash_consistent,
+    [METHOD_MAGLEV] = hash_maglev,       [METHOD_LEAST_CONN] = least_choose, [METHOD_LEAST_TIME] = least_choose,
+    [METHOD_RANDOM] = least_random,      [METHOD_RANDOM_TWO] = least_random, [METHOD_RANDOM_TIME] = least_random,
 };
 
 /* An upstream of one server has nothing to choose and never marks it as failed. */
@@ -311,89 +233,144 @@ is_single(const struct upstream *upstream)
 }
 
 static u32
-choose(struct session *s, const struct upstream *upstream, time_t now)
+choose(struct choice *choice)
 {
-    if (is_single(upstream)) {
-        const struct target *target = targets_of(s, upstream);
-        return is_down(target) || is_full(target, peers_of(s, upstream)) ? UINT32_MAX : 0;
-    }
-    return methods[upstream->record->method](s, upstream, now);
+    if (!is_single(choice->upstream))
+        return methods[choice->upstream->record->method](choice);
+    return is_down(choice->target) || is_full(choice->target, choice->balance->peer) ? NOBODY : 0;
 }
 
 static void
-lock(const struct upstream *upstream)
+lock(const struct balance *balance)
 {
-    if (upstream->shared)
-        pthread_mutex_lock(upstream->mutex);
+    if (balance->mutex)
+        pthread_mutex_lock(balance->mutex);
 }
 
 static void
-unlock(const struct upstream *upstream)
+unlock(const struct balance *balance)
 {
-    if (upstream->shared)
-        pthread_mutex_unlock(upstream->mutex);
+    if (balance->mutex)
+        pthread_mutex_unlock(balance->mutex);
+}
+
+static struct choice
+begin(struct session *s)
+{
+    struct shard *shard = s->shard;
+    const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
+    return (struct choice){s, upstream, &shard->generation->target[upstream->target],
+                           upstream->shared ? upstream->shared : &shard->balance[s->upstream_index],
+                           ev_now(shard->worker->loop)};
+}
+
+static void
+count_session(struct choice *choice, u32 i, int sign, double begun)
+{
+    struct balance *balance = choice->balance;
+    struct peer *peer = &balance->peer[i];
+    peer->connections += (u32)sign;
+    balance->connections += (u32)sign;
+    peer->begun = peer->connections ? peer->begun + sign * begun : 0;
+    if (balance->heap)
+        heap_move(choice->upstream, balance, i);
 }
 
 bool
 balance_choose(struct session *s)
 {
-    struct shard *shard = s->shard;
-    const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
     if (s->made) {
         s->target = 0; /* there is no choice */
         return true;
     }
-    lock(upstream);
-    s->target = choose(s, upstream, (time_t)ev_now(shard->worker->loop));
-    if (s->target != UINT32_MAX)
-        peers_of(s, upstream)[s->target].connections++;
-    unlock(upstream);
-    return s->target != UINT32_MAX;
+    struct choice choice = begin(s);
+    lock(choice.balance);
+    s->target = choose(&choice);
+    if (s->target != NOBODY)
+        count_session(&choice, s->target, 1, choice.now);
+    unlock(choice.balance);
+    return s->target != NOBODY;
 }
 
+/* ---- and afterwards ---- */
+
 static void
-count_failure(struct session *s, struct peer *peer, const struct blob_peer *record, time_t now)
+count_failure(struct choice *choice, struct peer *peer)
 {
+    struct session *s = choice->session;
+    const struct blob_peer *record = choice->target[s->target].peer;
+    bool was_out = is_out(&choice->target[s->target], peer);
     peer->fails++;
-    peer->accessed = now;
-    peer->checked = now;
+    peer->accessed = (time_t)choice->now;
+    peer->checked = (time_t)choice->now;
     if (record->max_fails) {
-        peer->effective_weight -= peer->weight / (i32)record->max_fails;
+        peer->effective_weight -= peer->weight / (i64)record->max_fails;
         if (peer->fails >= record->max_fails)
             session_log(s, LEVEL_WARN, 0, "upstream server temporarily disabled");
     }
     if (peer->effective_weight < 0)
         peer->effective_weight = 0;
+    if (choice->balance->turns && !was_out && is_out(&choice->target[s->target], peer))
+        turns_count(choice->upstream, choice->balance, s->target, -1);
+}
+
+/* It failed before, and this session has found out that it works again. */
+static void
+forgive(struct choice *choice, struct peer *peer)
+{
+    u32 i = choice->session->target;
+    if (is_out(&choice->target[i], peer)) {
+        peer->recovering = choice->target[i].peer->slow_start_ms ? choice->now : 0;
+        if (choice->balance->turns)
+            turns_count(choice->upstream, choice->balance, i, 1);
+    }
+    peer->fails = 0;
 }
 
 void
 balance_release(struct session *s, bool failed)
 {
-    if (!s->server->proxy || s->target == UINT32_MAX)
+    if (!s->server->proxy || s->target == NOBODY)
         return;
     if (s->made) {
-        s->target = UINT32_MAX;
+        s->target = NOBODY;
         s->tries = 0;
         return;
     }
-    struct shard *shard = s->shard;
-    const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
-    struct peer *peer = &peers_of(s, upstream)[s->target];
-    lock(upstream);
-    peer->connections--;
-    if (is_single(upstream)) {
+    struct choice choice = begin(s);
+    struct peer *peer = &choice.balance->peer[s->target];
+    lock(choice.balance);
+    count_session(&choice, s->target, -1, attempt_begun(s));
+    if (is_single(choice.upstream)) {
         s->tries = 0;
     } else {
         if (failed) {
-            const struct blob_peer *record = shard->generation->target[upstream->target + s->target].peer;
-            count_failure(s, peer, record, (time_t)ev_now(shard->worker->loop));
+            count_failure(&choice, peer);
             mark_tried(s, s->target);
         } else if (peer->accessed < peer->checked) {
-            peer->fails = 0;
+            forgive(&choice, peer);
         }
         if (s->tries)
             s->tries--;
     }
-    unlock(upstream);
-    s->target = UINT32_MAX;
+    unlock(choice.balance);
+    s->target = NOBODY;
+}
+
+void
+balance_time(struct session *s, enum timing timing, double seconds)
+{
+    if (s->made || s->target == NOBODY)
+        return;
+    struct choice choice = begin(s);
+    const struct blob_upstream *record = choice.upstream->record;
+    if ((record->method != METHOD_LEAST_TIME && record->method != METHOD_RANDOM_TIME) || record->timing != timing)
+        return;
+    struct peer *peer = &choice.balance->peer[s->target];
+    double ms = seconds * 1000 < 0.001 ? 0.001 : seconds * 1000; /* 0 stands for nothing known */
+    lock(choice.balance);
+    peer->average_ms = peer->average_ms > 0 ? peer->average_ms + (ms - peer->average_ms) / MEMORY : ms;
+    if (choice.balance->heap)
+        heap_move(choice.upstream, choice.balance, s->target);
+    unlock(choice.balance);
 }

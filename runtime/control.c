@@ -88,7 +88,7 @@ publish(struct generation *g)
 static bool
 adopt(struct surroundings *s)
 {
-    struct generation *g = generation_open(s);
+    struct generation *g = generation_open(s, control.current);
     if (!g || !start_workers(s)) {
         surroundings_unlink(s, control.current->surroundings);
         surroundings_close(s, control.current->surroundings);
@@ -189,7 +189,7 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
         s->mark[i] = old->mark[i];
         s->seen[i] = old->seen[i];
     }
-    struct generation *g = generation_open(s);
+    struct generation *g = generation_open(s, control.current);
     if (!g) {
         surroundings_close(s, old);
     } else if (g->unresolved_count < control.current->unresolved_count) {
@@ -444,7 +444,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (!control.loop)
         die("no event loop: %s", strerror(errno));
     watch();
-    struct generation *g = generation_open(first);
+    struct generation *g = generation_open(first, NULL);
     if (!g || !start_workers(first))
         die("the workers cannot be started: %s", strerror(errno));
     publish(g);

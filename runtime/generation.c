@@ -106,20 +106,11 @@ close_shard(struct shard *shard)
     access_log_close(shard);
     if (shard->spares) /* no worker had it */
         spares_close(shard->spares);
-    free(shard->peer);
+    balance_close(shard);
     free(shard->acceptor);
     regexes_room_free(shard->match);
     free(shard->scratch);
     free(shard);
-}
-
-static void
-set_weights(const struct generation *g, struct shard *shard)
-{
-    for (u32 i = 0; i < g->target_count; i++) {
-        shard->peer[i].weight = (i32)g->target[i].peer->weight;
-        shard->peer[i].effective_weight = shard->peer[i].weight;
-    }
 }
 
 static struct shard *
@@ -131,11 +122,10 @@ open_shard(struct generation *g)
     u32 connections = g->blob->main[1].worker_connections;
     shard->generation = g;
     shard->blob = g->blob;
-    shard->peer = calloc(g->target_count + 1, sizeof *shard->peer);
     shard->acceptor = calloc(g->blob->listener_count, sizeof *shard->acceptor);
     shard->scratch = malloc(g->buffer_size);
     shard->match = regexes_room(g->blob);
-    if (shard->peer && shard->acceptor && shard->scratch && (shard->match || g->blob->regex_count == 1) &&
+    if (balance_open(shard) && shard->acceptor && shard->scratch && (shard->match || g->blob->regex_count == 1) &&
         slab_open(&shard->sessions, sizeof(struct session), connections) &&
         slab_open(&shard->buffers, g->buffer_size, connections * 2) &&
         slab_open(&shard->tried, g->tried_size, connections) &&
@@ -148,7 +138,6 @@ open_shard(struct generation *g)
         slab_open(&shard->wires, WIRE_SIZE, g->tls ? connections + CREDENTIAL_WIRES : 0) &&
         (!g->tls || ((shard->resumes = resumes_open()) && (shard->credentials = credentials_open(g->blob)))) &&
          access_log_open(shard)) {
-        set_weights(g, shard);
         if (listen_wants_udp(g->blob))
             shard->spares = spares_open(g->target_count, connections);
         return shard;
@@ -248,7 +237,7 @@ free_generation(struct generation *g)
 }
 
 struct generation *
-generation_open(struct surroundings *surroundings)
+generation_open(struct surroundings *surroundings, const struct generation *old)
 {
     struct generation *g = calloc(1, sizeof *g);
     if (!g)
@@ -261,7 +250,7 @@ generation_open(struct surroundings *surroundings)
         return NULL;
     }
     g->regexes = regexes_open(g->blob);
-    if (g->regexes && limit_open(g) && open_loggers(g) && upstream_open(g)) {
+    if (g->regexes && limit_open(g) && open_loggers(g) && upstream_open(g, old)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);

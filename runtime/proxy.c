@@ -295,7 +295,6 @@ void
 proxy_start(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    s->target = UINT32_MAX;
     s->upstream_index = proxy->upstream;
     if (proxy->target && !find_target(s, proxy))
         return;

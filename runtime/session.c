@@ -242,6 +242,7 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
         s->address.any.sa_family = AF_UNIX;
     s->client.io.fd = -1;
     s->upstream.io.fd = -1;
+    s->target = UINT32_MAX;
     ev_init(&s->timer, on_timer);
     s->timer.data = s;
     link_session(s);

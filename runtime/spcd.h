@@ -399,26 +399,20 @@ struct upstream {
     const char *name;
     u32 target, count, primary_count;
     u32 try_count; /* targets that are not down: how often a session may try */
-    i32 total_weight;        /* of the primaries */
+    u64 total_weight;        /* of the primaries */
+    u64 *share;              /* for each primary, the weight of all up to it */
+    bool slow;               /* one of its peers has slow_start */
     const struct blob_upstream *record;
     u32 *first_of_peer;      /* for each of its peers, its first target */
-    struct peer *shared;     /* its state, with zone; NULL: each worker has its own */
-    pthread_mutex_t *mutex;  /* over it */
-};
-
-/* A target as one worker sees it; the terms are nginx's. */
-struct peer {
-    i32 weight, effective_weight, current_weight;
-    u32 fails, connections;
-    time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
+    struct balance *shared;  /* its state, with zone; NULL: each worker has its own */
 };
 
 /* The index of the upstream of that name, letter case aside; 0: there is none. */
 u32 upstream_find(const struct blob *blob, const char *name);
 
-/* Fill generation->target and ->upstream, resolving names. Those that do not resolve are counted and logged.
- * False: no memory. */
-bool upstream_open(struct generation *generation);
+/* Fill generation->target and ->upstream, resolving names. Those that do not resolve are counted and logged. What zones
+ * of old know is carried over; NULL: there is none. False: no memory. */
+bool upstream_open(struct generation *generation, const struct generation *old);
 void upstream_close(struct generation *generation);
 
 /* ---- generation.c ---- */
@@ -445,8 +439,9 @@ struct generation {
     atomic_uint *listener_count; /* sessions of each listener that has max_conns */
 };
 
-/* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. NULL: logged why. */
-struct generation *generation_open(struct surroundings *surroundings);
+/* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. old is the one before, or NULL.
+ * NULL: logged why. */
+struct generation *generation_open(struct surroundings *surroundings, const struct generation *old);
 void generation_close(struct generation *generation);
 
 enum counter {
@@ -476,6 +471,7 @@ struct shard {
     const struct blob *blob;
     struct slab sessions, buffers, tried, throttles, values, targets, attempts, holds, records, wires;
     struct peer *peer;         /* one for each of the generation's targets */
+    struct balance *balance;   /* one for each of its upstreams */
     struct spares *spares;     /* NULL: no listener takes datagrams */
     struct resumes *resumes;   /* NULL: there is no TLS */
     struct credentials *credentials; /* the same */
@@ -711,6 +707,8 @@ void attempt_begin(struct session *session);
 void attempt_connected(struct session *session);
 void attempt_first_byte(struct session *session);
 void attempt_end(struct session *session);
+/* When the last try began; 0: nothing is remembered. */
+double attempt_begun(const struct session *session);
 
 /* ---- access.c: may this client enter? ---- */
 
@@ -997,6 +995,16 @@ bool balance_choose(struct session *session);
 
 /* The session is done with its target, because it failed or not. */
 void balance_release(struct session *session, bool failed);
+
+/* So long has it taken the session's target to connect, to send a byte, or to send all; for least_time. */
+void balance_time(struct session *session, enum timing timing, double seconds);
+
+/* What a worker knows of the groups that are not shared. False: no memory. */
+bool balance_open(struct shard *shard);
+void balance_close(struct shard *shard);
+/* What all workers know of a group, with what old knows of the one of the same name; old NULL: there is none. */
+bool balance_share(const struct generation *generation, struct upstream *upstream, const struct generation *old);
+void balance_unshare(struct upstream *upstream);
 
 /* ---- relay.c: bytes both ways ---- */
 

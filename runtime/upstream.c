@@ -109,43 +109,39 @@ open_one(struct generation *g, u32 index)
             return false;
         upstream->first_of_peer[i] = before - upstream->target;
         upstream->count = g->target_count - upstream->target;
-        if (!(peer->flags & PEER_BACKUP)) {
+        if (!(peer->flags & PEER_BACKUP))
             upstream->primary_count = upstream->count;
-            upstream->total_weight += (i32)(peer->weight * (g->target_count - before));
-        }
         if (!(peer->flags & PEER_DOWN) && g->target[before].size)
             upstream->try_count += g->target_count - before;
     }
     return true;
 }
 
-/* The state of a group with a zone: one for all workers. */
+/* How the weights of the primaries divide what they have together. */
 static bool
-open_shared(struct generation *g, struct upstream *upstream)
+open_shares(struct generation *g, struct upstream *upstream)
 {
-    upstream->shared = calloc(upstream->count, sizeof *upstream->shared);
-    upstream->mutex = malloc(sizeof *upstream->mutex);
-    if (!upstream->shared || !upstream->mutex)
-        return false;
-    pthread_mutex_init(upstream->mutex, NULL);
-    for (u32 i = 0; i < upstream->count; i++) {
-        upstream->shared[i].weight = (i32)g->target[upstream->target + i].peer->weight;
-        upstream->shared[i].effective_weight = upstream->shared[i].weight;
+    upstream->share = malloc((upstream->primary_count + 1) * sizeof *upstream->share);
+    for (u32 i = 0; i < upstream->primary_count && upstream->share; i++) {
+        upstream->total_weight += g->target[upstream->target + i].peer->weight;
+        upstream->share[i] = upstream->total_weight;
     }
-    return true;
+    for (u32 i = 0; i < upstream->count; i++)
+        upstream->slow |= g->target[upstream->target + i].peer->slow_start_ms > 0;
+    return upstream->share;
 }
 
 bool
-upstream_open(struct generation *g)
+upstream_open(struct generation *g, const struct generation *old)
 {
     g->upstream = calloc(g->blob->upstream_count, sizeof *g->upstream);
-    if (!g->upstream)
-        return false;
-    for (u32 i = 1; i < g->blob->upstream_count; i++)
-        if (!open_one(g, i) ||
-            (g->blob->upstream[i].flags & UPSTREAM_ZONE && !open_shared(g, &g->upstream[i])))
-            return false;
-    return true;
+    bool good = g->upstream;
+    for (u32 i = 1; i < g->blob->upstream_count && good; i++) {
+        struct upstream *upstream = &g->upstream[i];
+        good = open_one(g, i) && open_shares(g, upstream) &&
+               (!(g->blob->upstream[i].flags & UPSTREAM_ZONE) || balance_share(g, upstream, old));
+    }
+    return good;
 }
 
 void
@@ -153,8 +149,8 @@ upstream_close(struct generation *g)
 {
     for (u32 i = 1; g->upstream && i < g->blob->upstream_count; i++) {
         free(g->upstream[i].first_of_peer);
-        free(g->upstream[i].shared);
-        free(g->upstream[i].mutex);
+        free(g->upstream[i].share);
+        balance_unshare(&g->upstream[i]);
     }
     free(g->upstream);
     free(g->target);

@@ -1,0 +1,105 @@
+/*
+ * What the files that choose a peer share: balance.c (what all of them need), turns.c (round robin), least.c (fewest
+ * sessions, least time, by lot), hash.c (by a key). Everybody else sees balance_*() of spcd.h.
+ */
+#ifndef BALANCE_H
+#define BALANCE_H
+
+#include "spcd.h"
+
+/* A target as one worker, or with zone all of them, see it; the terms are nginx's. */
+struct peer {
+    i64 weight, effective_weight, current_weight;
+    u32 fails, connections;
+    time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
+    double recovering;        /* slow_start: when it came back; 0: it is as good as the others */
+    double average_ms;        /* least_time; 0: not known yet */
+    double begun;             /* the sum of when its sessions began, with inflight */
+    u64 chosen;               /* heap.c: when last, as a number that rises */
+    u32 place;                /* heap.c: where it stands */
+};
+
+/* Peers of the same weight, in a group of many: they take turns among themselves. */
+struct turns {
+    i64 weight, credit;
+    u32 first, count, next; /* of balance->member; the one whose turn is next */
+};
+
+/* Primaries, or backups. */
+struct range {
+    u32 first, end; /* targets of the group */
+    i64 total;      /* weight of those that are not failing, in a group of many */
+    struct turns *turns;
+    u32 turns_count;
+    u32 *heap; /* NULL: there is none */
+};
+
+/* What is known of a group. */
+struct balance {
+    struct peer *peer;      /* one for each of its targets */
+    pthread_mutex_t *mutex; /* over all of it; NULL: it is one worker's */
+    u32 connections;        /* of all of them */
+    u64 choices;            /* so far */
+    struct range primaries, backups;
+    struct turns *turns;    /* of both */
+    u32 *member, *heap;     /* the same */
+};
+
+/* One choice. */
+struct choice {
+    struct session *session;
+    const struct upstream *upstream;
+    const struct target *target; /* of the group */
+    struct balance *balance;
+    double now;
+};
+
+enum { NOBODY = UINT32_MAX, TRIES_OF_LUCK = 20 /* nginx's; then it goes on with round robin */ };
+
+/* ---- balance.c ---- */
+
+/* May a session of this choice go to target i? */
+bool choice_may(const struct choice *choice, u32 i);
+/* It goes there: if that one has failed before, one session at a time finds out. */
+u32 choice_made(const struct choice *choice, u32 i);
+/* The weight that peer i has just now. */
+i64 choice_weight(const struct choice *choice, u32 i);
+/* Backups are for when no primary can be tried. */
+u32 choice_with_backups(struct choice *choice, u32 (*method)(struct choice *, struct range *));
+
+/* ---- turns.c ---- */
+
+/* In a group of many, of which nginx would look at each. */
+bool turns_open(const struct upstream *upstream, const struct target *target, struct balance *balance);
+u32 turns_choose(struct choice *choice);
+/* Of the targets from first to end, as nginx does it: who has the turn. NOBODY: none can be tried. */
+u32 turns_walk(struct choice *choice, u32 first, u32 end);
+/* It is one of those that could be chosen: its turn comes nearer, by as much as this gives. */
+i64 turns_take(const struct choice *choice, u32 i);
+/* A peer is out, or back (sign 1). */
+void turns_count(const struct upstream *upstream, struct balance *balance, u32 i, int sign);
+
+/* ---- least.c ---- */
+
+u32 least_choose(struct choice *choice);
+u32 least_random(struct choice *choice);
+
+/* ---- heap.c: the peers of a group of many, least load first ---- */
+
+bool heap_open(const struct upstream *upstream, struct balance *balance);
+/* What is known of peer i has changed. */
+void heap_move(const struct upstream *upstream, struct balance *balance, u32 i);
+u32 heap_choose(struct choice *choice, struct range *range);
+
+/* Load of a relative to that of b, below, at or above 0: sessions for the weight, or what they take on average. */
+double load_compare(const struct upstream *upstream, const struct peer *a, const struct peer *b);
+
+/* ---- hash.c ---- */
+
+u32 hash_choose(struct choice *choice);
+u32 hash_consistent(struct choice *choice);
+u32 hash_maglev(struct choice *choice);
+/* The primary that holds this share of the weights. */
+u32 hash_share(const struct upstream *upstream, u64 share);
+
+#endif

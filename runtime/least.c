@@ -1,0 +1,94 @@
+/*
+ * Who has the fewest sessions for its weight, or takes the least time; of all, or of two by lot. Those that are equal
+ * take turns.
+ */
+#include "balance.h"
+
+#include <sys/random.h>
+
+/* With inflight, sessions that are not over count with the time that they have taken so far. */
+static double
+compare(const struct choice *choice, u32 i, u32 j)
+{
+    struct peer a = choice->balance->peer[i], b = choice->balance->peer[j];
+    a.weight = choice_weight(choice, i);
+    b.weight = choice_weight(choice, j);
+    struct peer *both[] = {&a, &b};
+    for (u32 k = 0; k < 2 && choice->upstream->record->flags & UPSTREAM_INFLIGHT; k++) {
+        double open_ms = both[k]->connections ? (choice->now - both[k]->begun / both[k]->connections) * 1000 : 0;
+        if (open_ms > both[k]->average_ms)
+            both[k]->average_ms = open_ms;
+    }
+    return load_compare(choice->upstream, &a, &b);
+}
+
+/* One in turn of those that have the least. */
+static u32
+walk(struct choice *choice, struct range *range)
+{
+    struct peer *peer = choice->balance->peer;
+    u32 best = NOBODY;
+    bool many = false;
+    i64 total = 0;
+    for (u32 i = range->first; i < range->end; i++) {
+        if (!choice_may(choice, i))
+            continue;
+        double load = best == NOBODY ? -1 : compare(choice, i, best);
+        many = load == 0 || (many && load > 0);
+        best = load < 0 ? i : best;
+    }
+    for (u32 i = best, least = best; many && i < range->end; i++) {
+        if (!choice_may(choice, i) || compare(choice, i, least) != 0)
+            continue;
+        total += turns_take(choice, i);
+        if (peer[i].current_weight > peer[best].current_weight)
+            best = i;
+    }
+    if (best == NOBODY)
+        return best;
+    peer[best].current_weight -= total;
+    return choice_made(choice, best);
+}
+
+static u32
+choose(struct choice *choice, struct range *range)
+{
+    return range->heap ? heap_choose(choice, range) : walk(choice, range);
+}
+
+u32
+least_choose(struct choice *choice)
+{
+    return choice_with_backups(choice, choose);
+}
+
+/* ---- by lot ---- */
+
+static u64
+random_share(const struct upstream *upstream)
+{
+    static _Thread_local u64 state;
+    if (!state && getrandom(&state, sizeof state, 0) != sizeof state)
+        state = 1;
+    state = state * 6364136223846793005 + 1442695040888963407; /* Knuth's MMIX */
+    return (state >> 20) % upstream->total_weight;
+}
+
+u32
+least_random(struct choice *choice)
+{
+    const struct upstream *upstream = choice->upstream;
+    bool two = upstream->record->method != METHOD_RANDOM;
+    u32 first = NOBODY;
+    for (u32 luck = 0; luck <= TRIES_OF_LUCK && upstream->total_weight > 0; luck++) {
+        u32 i = hash_share(upstream, random_share(upstream));
+        if (i == first || !choice_may(choice, i))
+            continue;
+        if (!two)
+            return choice_made(choice, i);
+        if (first != NOBODY)
+            return choice_made(choice, compare(choice, i, first) > 0 ? first : i);
+        first = i;
+    }
+    return turns_choose(choice);
+}
