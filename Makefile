@@ -89,7 +89,12 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) -lpcre2-8 $(TLS_LIBS)
 
-units: $(UNITS)
+units: $(BUILD)/choose $(UNITS)
+
+# Choices of servers without traffic, for tests/balance/.
+$(BUILD)/choose: tests/balance/choose.c $(filter-out %/main.o,$(SPCD_OBJS))
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -Wl,--wrap=ev_now -o $@ $(filter %.c %.o,$^) \
+	    -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
 
 # Fuzz targets link against the same, but for what reads files: with libFuzzer, or with replay.c for make check.
 FUZZ_TARGETS := compile format blob preread

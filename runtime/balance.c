@@ -83,14 +83,10 @@ choice_weight(const struct choice *choice, u32 i)
 {
     struct peer *peer = &choice->balance->peer[i];
     double whole_ms = (double)choice->target[i].peer->slow_start_ms, past_ms = (choice->now - peer->recovering) * 1000;
-    if (!peer->recovering)
-        return peer->effective_weight;
-    if (past_ms >= whole_ms || past_ms < 0) {
-        peer->recovering = 0;
-        return peer->effective_weight;
-    }
-    i64 grown = 1 + (i64)((double)peer->weight * past_ms / whole_ms);
-    return grown < peer->effective_weight ? grown : peer->effective_weight;
+    if (peer->recovering && past_ms >= 0 && past_ms < whole_ms)
+        return 1 + (i64)((double)(peer->weight - 1) * past_ms / whole_ms);
+    peer->recovering = 0;
+    return peer->weight;
 }
 
 u32
@@ -121,7 +117,8 @@ open_balance(const struct generation *g, const struct upstream *upstream, struct
     balance->primaries = (struct range){.end = upstream->primary_count};
     balance->backups = (struct range){.first = upstream->primary_count, .end = upstream->count};
     for (u32 i = 0; i < upstream->count; i++) {
-        balance->peer[i].weight = (i64)target[i].peer->weight * (upstream->slow ? FRACTIONS : 1);
+        balance->peer[i].unit = upstream->slow ? FRACTIONS : 1;
+        balance->peer[i].weight = (i64)target[i].peer->weight * balance->peer[i].unit;
         balance->peer[i].effective_weight = balance->peer[i].weight;
     }
     u32 method = upstream->record->method;

@@ -9,13 +9,13 @@
 
 /* A target as one worker, or with zone all of them, see it; the terms are nginx's. */
 struct peer {
-    i64 weight, effective_weight, current_weight;
+    i64 weight, effective_weight, current_weight, unit; /* unit: what weight=1 is */
     u32 fails, connections;
     time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
     double recovering;        /* slow_start: when it came back; 0: it is as good as the others */
     double average_ms;        /* least_time; 0: not known yet */
     double begun;             /* the sum of when its sessions began, with inflight */
-    u64 chosen;               /* heap.c: when last, as a number that rises */
+    double turn;              /* heap.c: when it has one, of those with the same load */
     u32 place;                /* heap.c: where it stands */
 };
 
@@ -39,7 +39,7 @@ struct balance {
     struct peer *peer;      /* one for each of its targets */
     pthread_mutex_t *mutex; /* over all of it; NULL: it is one worker's */
     u32 connections;        /* of all of them */
-    u64 choices;            /* so far */
+    double turn;            /* heap.c: of the peer that was chosen last */
     struct range primaries, backups;
     struct turns *turns;    /* of both */
     u32 *member, *heap;     /* the same */
@@ -62,7 +62,7 @@ enum { NOBODY = UINT32_MAX, TRIES_OF_LUCK = 20 /* nginx's; then it goes on with 
 bool choice_may(const struct choice *choice, u32 i);
 /* It goes there: if that one has failed before, one session at a time finds out. */
 u32 choice_made(const struct choice *choice, u32 i);
-/* The weight that peer i has just now. */
+/* The weight that peer i has; of one that starts slowly, just now. */
 i64 choice_weight(const struct choice *choice, u32 i);
 /* Backups are for when no primary can be tried. */
 u32 choice_with_backups(struct choice *choice, u32 (*method)(struct choice *, struct range *));

@@ -1,6 +1,7 @@
 /*
  * The peers of a group of many in a heap, the one with the least load first, so that nobody has to look at all of them:
- * a session that comes or goes moves one peer. Of those with the same load the one that was chosen longest ago is first.
+ * a session that comes or goes moves one peer. Those with the same load take turns by their weights: the next turn of a
+ * peer comes so much later as its weight is small (stride scheduling, Waldspurger and Weihl 1995).
  */
 #include "balance.h"
 
@@ -21,7 +22,7 @@ is_before(const struct upstream *upstream, const struct balance *balance, u32 a,
 {
     const struct peer *peer = balance->peer;
     double load = load_compare(upstream, &peer[a], &peer[b]);
-    return load < 0 || (load == 0 && (peer[a].chosen < peer[b].chosen || (peer[a].chosen == peer[b].chosen && a < b)));
+    return load < 0 || (load == 0 && (peer[a].turn < peer[b].turn || (peer[a].turn == peer[b].turn && a < b)));
 }
 
 static void
@@ -60,6 +61,7 @@ heap_open(const struct upstream *upstream, struct balance *balance)
     balance->backups.heap = balance->heap + upstream->primary_count;
     for (u32 i = 0; i < upstream->count; i++) {
         struct range *range = i < upstream->primary_count ? &balance->primaries : &balance->backups;
+        balance->peer[i].turn = 1 / (double)balance->peer[i].weight;
         put(balance, range, i - range->first, i);
     }
     for (u32 i = 0; i < upstream->count; i++) /* what was carried over from before has its load */
@@ -89,6 +91,10 @@ heap_choose(struct choice *choice, struct range *range)
     u32 best = search(choice, range, 0, NOBODY);
     if (best == NOBODY)
         return best;
-    choice->balance->peer[best].chosen = ++choice->balance->choices;
+    struct peer *peer = &choice->balance->peer[best];
+    if (peer->turn < choice->balance->turn) /* it was out for a while, and does not catch up */
+        peer->turn = choice->balance->turn;
+    choice->balance->turn = peer->turn;
+    peer->turn += 1 / (double)peer->weight;
     return choice_made(choice, best);
 }

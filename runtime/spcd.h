@@ -439,8 +439,8 @@ struct generation {
     atomic_uint *listener_count; /* sessions of each listener that has max_conns */
 };
 
-/* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. old is the one before, or NULL.
- * NULL: logged why. */
+/* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. old is the one before, or
+ * NULL. NULL: logged why. */
 struct generation *generation_open(struct surroundings *surroundings, const struct generation *old);
 void generation_close(struct generation *generation);
 

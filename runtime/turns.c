@@ -14,10 +14,11 @@ i64
 turns_take(const struct choice *choice, u32 i)
 {
     struct peer *peer = &choice->balance->peer[i];
-    i64 weight = choice_weight(choice, i);
+    i64 grown = choice_weight(choice, i);
+    i64 weight = grown < peer->effective_weight ? grown : peer->effective_weight;
     peer->current_weight += weight;
     if (peer->effective_weight < peer->weight)
-        peer->effective_weight++;
+        peer->effective_weight += peer->unit;
     return weight;
 }
 
