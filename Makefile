@@ -53,8 +53,9 @@ all: $(BUILD)/spcc $(BUILD)/spcd $(BUILD)/spcd_tls.so $(BUILD)/spcd_pkcs11.so
 $(BUILD)/spcc: $(SPCC_OBJS)
 	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -lpcre2-8 $(TLS_LIBS)
 
+SPCD_LIBS := -Wl,-Bstatic -lev -lpcre2-8 -lz -Wl,-Bdynamic -pthread
 $(BUILD)/spcd: $(SPCD_OBJS)
-	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -lev -lpcre2-8 -lz -Wl,-Bdynamic -pthread
+	$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ $(SPCD_LIBS)
 
 # The module for TLS, which spcd loads where a blob speaks TLS: from beside itself, or from ../lib/spcd.
 $(TLS_OBJS): ALL_CFLAGS += -fPIC -fvisibility=hidden
@@ -93,8 +94,7 @@ units: $(BUILD)/choose $(UNITS)
 
 # Choices of servers without traffic, for tests/balance/.
 $(BUILD)/choose: tests/balance/choose.c $(filter-out %/main.o,$(SPCD_OBJS))
-	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -Wl,--wrap=ev_now -o $@ $(filter %.c %.o,$^) \
-	    -Wl,-Bstatic -lev -lpcre2-8 -Wl,-Bdynamic -pthread
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -Wl,--wrap=ev_now -o $@ $(filter %.c %.o,$^) $(SPCD_LIBS)
 
 # Fuzz targets link against the same, but for what reads files: with libFuzzer, or with replay.c for make check.
 FUZZ_TARGETS := compile format blob preread
