@@ -42,18 +42,43 @@ compile_format(struct unit *unit, const struct node *format, struct blob_access 
     return record->format != 0;
 }
 
+/* open_log_file_cache; 0: there is none. */
 static u32
-compile_target(struct unit *unit, const struct word *path)
+compile_cache(struct unit *unit, const struct scope *scope)
 {
-    struct blob_log record = {.sink = SINK_FILE};
-    if (begins_with(path->text, "syslog:"))
-        syslog_compile(unit, path, &record);
-    else if (expr_is_dynamic(path))
-        later_say(unit, path->span, arena_print(&unit->arena, "the variable in %s", show(unit, path->text, path->size)),
-                  "variables in the path of a log");
-    else
-        record.path = image_text(unit, path->text, path->size);
-    return image_add(unit, SECTION_log, &record, path->span);
+    enum { LEAST_USES = 1, INACTIVE_S = 10, VALID_S = 60 }; /* nginx's */
+    struct node *node = scope_nearest(scope, &directives[DIRECTIVE_open_log_file_cache]);
+    struct options options = {0};
+    if (node == NULL || node->broken || strcmp(node->word[1].text, "off") == 0 ||
+        !judge_options(unit, node, 1, &options) || options.word[PARAMETER_open_log_file_cache_max] == NULL)
+        return 0;
+    struct blob_log_cache record = {.most = (u32)options.value[PARAMETER_open_log_file_cache_max],
+                                    .least_uses = LEAST_USES, .inactive_s = INACTIVE_S, .valid_s = VALID_S};
+    if (options.word[PARAMETER_open_log_file_cache_min_uses] != NULL)
+        record.least_uses = (u32)options.value[PARAMETER_open_log_file_cache_min_uses];
+    if (options.word[PARAMETER_open_log_file_cache_inactive] != NULL)
+        record.inactive_s = (u32)options.value[PARAMETER_open_log_file_cache_inactive];
+    if (options.word[PARAMETER_open_log_file_cache_valid] != NULL)
+        record.valid_s = (u32)options.value[PARAMETER_open_log_file_cache_valid];
+    if (node->index == 0)
+        node->index = image_add(unit, SECTION_log_cache, &record, node->word[0].span);
+    return node->index;
+}
+
+static void
+compile_target(struct unit *unit, const struct scope *scope, const struct word *path, struct blob_access *record)
+{
+    struct blob_log log = {.sink = SINK_FILE};
+    if (begins_with(path->text, "syslog:")) {
+        syslog_compile(unit, path, &log);
+    } else if (expr_is_dynamic(path)) {
+        log.sink = SINK_PATH;
+        record->path = expr_compile(unit, path);
+        record->cache = compile_cache(unit, scope);
+    }
+    if (log.sink != SINK_SYSLOG)
+        log.path = image_text(unit, path->text, path->size);
+    record->log = image_add(unit, SECTION_log, &log, path->span);
 }
 
 /* What is compressed is gathered, asked for or not. */
@@ -70,7 +95,7 @@ compile_buffer(const struct options *options, struct blob_access *record)
 }
 
 static bool
-compile_one(struct unit *unit, struct node *node, struct blob_access *record)
+compile_one(struct unit *unit, const struct scope *scope, struct node *node, struct blob_access *record)
 {
     struct options options = {0};
     const struct node *format = node->word_count > 2 ? find_format(unit, node->word[2].text) : NULL;
@@ -78,7 +103,7 @@ compile_one(struct unit *unit, struct node *node, struct blob_access *record)
         (node->word_count > 3 && !judge_options(unit, node, 3, &options)))
         return false;
     const struct word *condition = options.word[PARAMETER_access_log_if];
-    record->log = compile_target(unit, &node->word[1]);
+    compile_target(unit, scope, &node->word[1], record);
     compile_buffer(&options, record);
     record->flush_ms = options.value[PARAMETER_access_log_flush];
     if (condition != NULL)
@@ -96,7 +121,7 @@ access_log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32
     for (; node != NULL; node = node->again) {
         struct blob_access record = {0};
         off |= node->word_count > 1 && strcmp(node->word[1].text, "off") == 0;
-        if (!off && compile_one(unit, node, &record))
+        if (!off && compile_one(unit, scope, node, &record))
             *(struct blob_access *)vector_add(&unit->arena, &made, sizeof record) = record;
     }
     if (off)

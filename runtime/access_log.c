@@ -18,6 +18,7 @@ struct access_log {
     u8 *data; /* what is gathered; NULL: nothing is */
     u32 used, lines;
     ev_timer flush;
+    double said; /* when a file that a line names last failed, by the log */
 };
 
 /* ---- escaping ---- */
@@ -176,12 +177,33 @@ access_log_write(struct session *s)
             shard->worker->counter[COUNTER_lines_lost]++;
         else if (shard->access[index].data)
             gather(&shard->access[index], text, line.used);
+        else if (record->path)
+            shard->worker->counter[COUNTER_lines_lost] +=
+                !log_path_write(s, record, &shard->access[index].said, text, line.used);
         else
             write_out(shard, record, text, line.used, 1);
     }
 }
 
 /* ---- whole ---- */
+
+static bool
+open_caches(struct shard *shard)
+{
+    const struct blob *blob = shard->blob;
+    bool good = (shard->log_cache = calloc(blob->log_cache_count, sizeof *shard->log_cache));
+    for (u32 i = 1; good && i < blob->log_cache_count; i++)
+        good = (shard->log_cache[i] = log_cache_open(&blob->log_cache[i]));
+    return good;
+}
+
+static void
+close_caches(struct shard *shard)
+{
+    for (u32 i = 1; shard->log_cache && i < shard->blob->log_cache_count; i++)
+        log_cache_close(shard->log_cache[i]);
+    free(shard->log_cache);
+}
 
 bool
 access_log_open(struct shard *shard)
@@ -196,7 +218,7 @@ access_log_open(struct shard *shard)
         if (log->record->buffer && !(log->data = malloc(log->record->buffer)))
             return false;
     }
-    return shard->access && gzip_open(blob, &shard->gzip);
+    return shard->access && gzip_open(blob, &shard->gzip) && open_caches(shard);
 }
 
 void
@@ -212,5 +234,6 @@ access_log_close(struct shard *shard)
     for (u32 i = 1; shard->access && i < shard->blob->access_count; i++)
         free(shard->access[i].data);
     gzip_close(shard->gzip);
+    close_caches(shard);
     free(shard->access);
 }

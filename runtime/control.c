@@ -280,6 +280,7 @@ obey(int kind, const int *fd, u32 count)
         break;
     case MESSAGE_REOPEN:
         reopen_logs(control.current->surroundings, in->log, in->log_count);
+        log_cache_reopen();
         forget_incoming();
         break;
     case MESSAGE_STOP:
@@ -323,6 +324,7 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
         break;
     case SIGUSR1:
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
+        log_cache_reopen();
         for (u32 i = 0; i < current->log_count; i++) {
             int fd = surroundings_open_log(current->log_path[i], surroundings_is_secret(current, i),
                                            &control.current->logger);

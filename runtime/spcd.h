@@ -209,6 +209,24 @@ int syslog_open(const struct blob *blob, const struct blob_log *log);
 bool syslog_send(const struct blob *blob, const struct blob_log *log, int fd, u32 severity, const void *text,
                  size_t size);
 
+/* ---- log_cache.c, log_path.c: access logs whose path has variables ---- */
+
+struct log_cache;
+enum { LOG_PATH_SIZE = 512 }; /* bytes, its NUL among them */
+
+/* NULL: no memory. */
+struct log_cache *log_cache_open(const struct blob_log_cache *record);
+void log_cache_close(struct log_cache *cache);
+/* The file at path, shorter than LOG_PATH_SIZE, to write to; cache NULL: there is none. kept: it is the cache's, else
+ * the caller's to close. -1: errno. */
+int log_cache_take(struct log_cache *cache, const char *path, double now, bool *kept);
+/* From the control thread: what caches have open is to be opened anew. */
+void log_cache_reopen(void);
+
+/* Write data to the file that the session's values name; said: when a failure was last logged. False: it is lost. */
+bool log_path_write(struct session *session, const struct blob_access *record, double *said, const void *data,
+                    size_t size);
+
 /* ---- gzip.c ---- */
 
 struct gzip;
@@ -477,6 +495,7 @@ struct shard {
     struct credentials *credentials; /* the same */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
     struct access_log *access; /* one for each of the blob's access records */
+    struct log_cache **log_cache; /* one for each of the blob's */
     struct gzip *gzip;         /* for those; NULL: none is compressed */
     void *match;               /* room for a match of regex.c */
     u8 *scratch;               /* buffer_size bytes, for what is read and written at once */
