@@ -13,10 +13,10 @@ enum { PIN_PREFIX = 8, PIN_SIZE = 44 };
 
 /* ---- names: things that one directive declares and another one uses ---- */
 
-enum thing { THING_FORMAT, THING_LIMIT, THING_MATCH, THING_KEYVAL, THING_COUNT };
+enum thing { THING_FORMAT, THING_LIMIT, THING_PACE, THING_MATCH, THING_KEYVAL, THING_COUNT };
 
 /* Who shares a zone of memory: only directives of one kind may. */
-enum zone_use { ZONE_LIMIT, ZONE_KEYVAL, ZONE_UPSTREAM, ZONE_TLS, ZONE_OCSP };
+enum zone_use { ZONE_LIMIT, ZONE_PACE, ZONE_KEYVAL, ZONE_UPSTREAM, ZONE_TLS, ZONE_OCSP };
 
 /* ---- variables ---- */
 
@@ -155,6 +155,8 @@ void judge_access(struct unit *unit, struct node *node);
 void judge_real_ip(struct unit *unit, struct node *node);
 
 void judge_limit(struct unit *unit, struct node *node);
+void judge_pace_zone(struct unit *unit, struct node *node);
+void judge_pace(struct unit *unit, struct node *node);
 void judge_limit_zone(struct unit *unit, struct node *node);
 void judge_keyval(struct unit *unit, struct node *node);
 void judge_keyval_zone(struct unit *unit, struct node *node);

@@ -1,5 +1,5 @@
 /*
- * limit_conn and keyval: zones by name, with sizes in nginx's bounds.
+ * limit_conn, limit_conn_rate and keyval: zones by name, with sizes in nginx's bounds.
  */
 #include "judge.h"
 
@@ -70,6 +70,44 @@ judge_limit(struct unit *unit, struct node *node)
         diag(unit, limit_again, zone->span, judge_show(unit, zone));
         diag_note(unit, earlier->word[0].span, "it has a limit here");
     }
+}
+
+/* ---- limit_conn_rate ---- */
+
+void
+judge_pace_zone(struct unit *unit, struct node *node)
+{
+    struct options options;
+    u64 size, interval_ns;
+    judge_options(unit, node, 2, &options);
+    const struct word *zone = options.word[PARAMETER_limit_conn_rate_zone_zone];
+    const struct word *rate = options.word[PARAMETER_limit_conn_rate_zone_rate];
+    if (zone == NULL || rate == NULL) {
+        diag(unit, parameter_missing, node->word[0].span, judge_show(unit, &node->word[0]),
+             zone == NULL ? "zone=NAME:SIZE" : "rate=10r/s");
+        node->broken = true;
+    }
+    if (rate != NULL && !limit_interval(strchr(rate->text, '=') + 1, &interval_ns))
+        diag(unit, bad_pace, rate->span, judge_show(unit, rate));
+    const char *name = zone != NULL ? read_zone(unit, zone, &size) : NULL;
+    if (name == NULL)
+        return;
+    name_declare(unit, THING_PACE, name, zone->span);
+    name_zone(unit, ZONE_PACE, name, size, zone->span);
+}
+
+void
+judge_pace(struct unit *unit, struct node *node)
+{
+    struct options options;
+    judge_options(unit, node, 1, &options);
+    const struct word *zone = options.word[PARAMETER_limit_conn_rate_zone];
+    if (zone == NULL) {
+        diag(unit, parameter_missing, node->word[0].span, judge_show(unit, &node->word[0]), "zone=NAME");
+        node->broken = true;
+        return;
+    }
+    name_use(unit, THING_PACE, strchr(zone->text, '=') + 1, word_part(zone, 5, zone->size));
 }
 
 /* ---- keyval ---- */

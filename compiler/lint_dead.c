@@ -59,7 +59,7 @@ has_plain(const struct lint *lint)
 static bool
 has_preamble(const struct lint *lint)
 {
-    return lint->server.preamble;
+    return lint->server.preamble || image_count(lint->unit, SECTION_pass) > 1; /* sessions are passed on with theirs */
 }
 
 static bool
@@ -91,6 +91,12 @@ static bool
 limits(const struct lint *lint)
 {
     return lint_node(lint, DIRECTIVE_limit_conn) != NULL;
+}
+
+static bool
+paces(const struct lint *lint)
+{
+    return lint_node(lint, DIRECTIVE_limit_conn_rate) != NULL;
 }
 
 static bool
@@ -138,6 +144,8 @@ static const struct need {
      "no listen has proxy_protocol", false},
     {"limit_conn_dry_run limit_conn_log_level", "", limits, DEAD(dead_directive), "there is no limit_conn",
      "there is no limit_conn", true},
+    {"limit_conn_rate_dry_run limit_conn_rate_log_level", "", paces, DEAD(dead_directive),
+     "there is no limit_conn_rate", "there is no limit_conn_rate", true},
     {"resolver_timeout", "", resolves, DEAD(dead_directive), "there is no resolver", "there is no resolver", true},
 #undef DEAD
 };

@@ -125,13 +125,24 @@ check_denied(struct lint *lint)
         diag(lint->unit, judges_balancer, denied->word[0].span, lint_show(lint->unit, &denied->word[0]));
 }
 
-static void
-check_limits(struct lint *lint)
+/* Is a word of node the zone of that name? */
+static bool
+has_zone(struct lint *lint, const struct node *node, const char *name)
 {
-    for (struct node *node = lint_node(lint, DIRECTIVE_limit_conn); node != NULL; node = node->again) {
-        const char *name = arena_print(&lint->unit->arena, "zone=%s:", node->word[1].text);
-        for (struct node *zone = lint->unit->stream.of[DIRECTIVE_limit_conn_zone]; zone != NULL; zone = zone->again)
-            if (strncmp(zone->word[2].text, name, strlen(name)) == 0 &&
+    const char *head = arena_print(&lint->unit->arena, "zone=%s:", name);
+    for (u32 i = 2; i < node->word_count; i++)
+        if (strncmp(node->word[i].text, head, strlen(head)) == 0)
+            return true;
+    return false;
+}
+
+static void
+check_limits(struct lint *lint, enum directive_id limit, enum directive_id zones)
+{
+    for (struct node *node = lint_node(lint, limit); node != NULL; node = node->again) {
+        const char *name = node->word[1].text + (strncmp(node->word[1].text, "zone=", 5) == 0 ? 5 : 0);
+        for (struct node *zone = lint->unit->stream.of[zones]; zone != NULL; zone = zone->again)
+            if (has_zone(lint, zone, name) &&
                 (lint_mentions(zone->word[1].text, "binary_remote_addr") ||
                  lint_mentions(zone->word[1].text, "remote_addr")) &&
                 lint_first(lint, node, DIAG_judges_balancer))
@@ -145,7 +156,8 @@ lint_preamble_access(struct lint *lint)
     if (!lint->server.preamble || !lint->framed || lint_node(lint, DIRECTIVE_set_real_ip_from) != NULL)
         return;
     check_denied(lint);
-    check_limits(lint);
+    check_limits(lint, DIRECTIVE_limit_conn, DIRECTIVE_limit_conn_zone);
+    check_limits(lint, DIRECTIVE_limit_conn_rate, DIRECTIVE_limit_conn_rate_zone);
     if (lint->server.pass != NULL)
         check_geo(lint);
 }

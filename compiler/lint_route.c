@@ -29,22 +29,35 @@ check_variables(struct lint *lint)
     }
 }
 
-/* "zone=one:10m" of limit_conn_zone is named by limit_conn. */
-static const char *
-zone_name(struct lint *lint, const struct node *node)
+/* Which word begins with "zone="? 0: none. */
+static u32
+zone_word(const struct node *node)
 {
-    const char *text = node->word[2].text;
-    if (strncmp(text, "zone=", 5) != 0)
-        return NULL;
-    return arena_text(&lint->unit->arena, text + 5, strcspn(text + 5, ":"));
+    for (u32 i = 1; i < node->word_count; i++)
+        if (strncmp(node->word[i].text, "zone=", 5) == 0)
+            return i;
+    return 0;
 }
 
+/* "one" of "one", "zone=one" and "zone=one:10m" */
+static const char *
+zone_name(struct lint *lint, const char *text)
+{
+    text += strncmp(text, "zone=", 5) == 0 ? 5 : 0;
+    return arena_text(&lint->unit->arena, text, strcspn(text, ":"));
+}
+
+/* word 0: the one with the name of a zone. */
 static void
 note_names(struct lint *lint, struct map *names, const struct node *first, enum directive_id id, u32 word)
 {
-    for (const struct node *node = first; node != NULL; node = node->next)
-        if (node->row == &directives[id] && node->word_count > word)
-            *map_at(&lint->unit->arena, names, node->word[word].text, node->word[word].size) = 1;
+    for (const struct node *node = first; node != NULL; node = node->next) {
+        u32 at = node->row == &directives[id] ? word != 0 ? word : zone_word(node) : 0;
+        if (at == 0 || at >= node->word_count)
+            continue;
+        const char *name = word != 0 ? node->word[at].text : zone_name(lint, node->word[at].text);
+        *map_at(&lint->unit->arena, names, name, strlen(name)) = 1;
+    }
 }
 
 /* Names at word of directive id, in stream {} and in its servers. */
@@ -64,9 +77,16 @@ check_zones(struct lint *lint)
 {
     struct map names = names_in(lint, DIRECTIVE_limit_conn, 1);
     for (struct node *node = lint->unit->stream.of[DIRECTIVE_limit_conn_zone]; node != NULL; node = node->again) {
-        const char *name = node->word_count > 2 ? zone_name(lint, node) : NULL;
+        const char *name = zone_word(node) == 2 ? zone_name(lint, node->word[2].text) : NULL;
         if (name != NULL && map_find(&names, name, strlen(name)) == 0)
             diag(lint->unit, unused_limit, node->word[2].span, show(lint->unit, name, strlen(name)));
+    }
+    names = names_in(lint, DIRECTIVE_limit_conn_rate, 0);
+    for (struct node *node = lint->unit->stream.of[DIRECTIVE_limit_conn_rate_zone]; node != NULL; node = node->again) {
+        u32 at = zone_word(node);
+        const char *name = at != 0 ? zone_name(lint, node->word[at].text) : NULL;
+        if (name != NULL && map_find(&names, name, strlen(name)) == 0)
+            diag(lint->unit, unused_pace, node->word[at].span, show(lint->unit, name, strlen(name)));
     }
 }
 

@@ -113,7 +113,7 @@ lint_udp_amplifier(struct lint *lint)
     int service = lint->server.pass != NULL ? find_service(lint, &listen) : -1;
     if (service < 0 || !services[service].amplifies || lint_reach(&listen->address) != REACH_PUBLIC || !lint->framed ||
         lint_access(lint).count > 0 || lint_node(lint, DIRECTIVE_proxy_responses) != NULL ||
-        lint_node(lint, DIRECTIVE_limit_conn) != NULL)
+        lint_node(lint, DIRECTIVE_limit_conn) != NULL || lint_node(lint, DIRECTIVE_limit_conn_rate) != NULL)
         return;
     diag(lint->unit, amplifier, listen->node->word[1].span, services[service].whose);
 }

@@ -16,6 +16,8 @@ static const struct {
                       true, true},
     [THING_LIMIT] = {"limit_conn_zone", "add to stream {}: limit_conn_zone $binary_remote_addr zone=%s:1m;", false,
                      false},
+    [THING_PACE] = {"limit_conn_rate_zone",
+                    "add to stream {}: limit_conn_rate_zone $binary_remote_addr zone=%s:1m rate=10r/s;", false, false},
     [THING_MATCH] = {"match block", "add to stream {}: match %s { expect ~ pattern; }", false, false},
     [THING_KEYVAL] = {"keyval_zone", "add to stream {}: keyval_zone zone=%s:1m;", false, false},
 };
@@ -101,7 +103,8 @@ say_unknown(struct unit *unit, const struct use *use)
 /* ---- zones ---- */
 
 static const char *const zone_users[] = {
-    [ZONE_LIMIT] = "limit_conn_zone", [ZONE_KEYVAL] = "keyval_zone", [ZONE_UPSTREAM] = "upstreams",
+    [ZONE_LIMIT] = "limit_conn_zone", [ZONE_PACE] = "limit_conn_rate_zone",
+    [ZONE_KEYVAL] = "keyval_zone", [ZONE_UPSTREAM] = "upstreams",
     [ZONE_TLS] = "ssl_session_cache", [ZONE_OCSP] = "ssl_ocsp_cache",
 };
 
@@ -120,7 +123,7 @@ name_zone(struct unit *unit, enum zone_use use, const char *text, u64 size, stru
     if (zone->use != use) {
         diag(unit, zone_taken, span, shown, zone_users[zone->use]);
         diag_note(unit, zone->span, "it stands here");
-    } else if (use == ZONE_LIMIT || use == ZONE_KEYVAL) {
+    } else if (use == ZONE_LIMIT || use == ZONE_PACE || use == ZONE_KEYVAL) {
         diag(unit, duplicate_name, span, zone_users[use], shown);
         diag_note(unit, zone->span, "it stands here first");
     } else if (size != 0 && zone->size != 0 && size != zone->size) {

@@ -657,8 +657,10 @@ struct name_member {
 };
 u32 server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span);
 
-/* limit.c: limit_conn of a server. */
+/* limit.c: limit_conn and limit_conn_rate of a server. */
 void limit_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);
+/* "10r/s" or "30r/m" as the time between two. False: it is neither. */
+bool limit_interval(const char *rate, u64 *interval_ns);
 
 /* map.c, geo.c, split.c: the block of a table, and what has become of it in slot. False: reported. */
 bool map_compile(struct unit *unit, struct node *node, struct blob_slot *slot);

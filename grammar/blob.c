@@ -340,6 +340,25 @@ check_passes(const struct verifier *v)
     return true;
 }
 
+/* Does every limit use a zone of its kind? */
+static bool
+check_limits(const struct verifier *v)
+{
+    const struct blob_limit *limit = RECORDS(v, limit);
+    const struct blob_limit_zone *zone = RECORDS(v, limit_zone);
+    for (u64 i = 1; i < v->count[SECTION_server]; i++) {
+        const struct blob_server *server = RECORDS(v, server) + i;
+        u32 bad = 0;
+        for (u32 j = 0; j < server->limit_count; j++)
+            bad |= zone[limit[server->limit + j].zone].interval_ns != 0;
+        for (u32 j = 0; j < server->pace_count; j++)
+            bad |= zone[limit[server->pace + j].zone].interval_ns == 0;
+        if (bad)
+            return rule_refuse(v->error, "server[%llu] has a limit of another kind", (unsigned long long)i);
+    }
+    return true;
+}
+
 /* What no single field's rule can say. */
 static bool
 check_whole(const struct verifier *v)
@@ -348,7 +367,8 @@ check_whole(const struct verifier *v)
         return rule_refuse(v->error, "there must be exactly one record main");
     if (v->count[SECTION_regex] > 1 && v->count[SECTION_code] < CODE_AT + CODE_LEAST)
         return rule_refuse(v->error, "there is no code for the regular expressions");
-    return check_passes(v) && check_points(v) && check_below(v) && check_indexes(v) && check_geo(v) && check_slots(v);
+    return check_passes(v) && check_limits(v) && check_points(v) && check_below(v) && check_indexes(v) &&
+           check_geo(v) && check_slots(v);
 }
 
 bool

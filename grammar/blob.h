@@ -51,6 +51,7 @@ enum {
 #define TIME_MS_MAX (100ull * 366 * 24 * 3600 * 1000) /* a century */
 #define ZONE_LEAST (8ull * 4096)                         /* bytes; nginx's */
 #define ZONE_MOST (1ull << 38)
+#define PACE_NS_MAX (60ull * 1000 * 1000 * 1000)          /* one a minute */
 #define RATE_MAX (1ull << 50)                          /* bytes a second */
 #define BLOB_SIZE_MAX UINT32_MAX
 

@@ -222,7 +222,7 @@ free_generation(struct generation *g)
     for (u32 i = 0; i < g->shard_count; i++)
         close_shard(g->shard[i]);
     free(g->shard);
-    limit_close(g);
+    zone_close(g);
     if (g->regexes)
         regexes_close(g->regexes);
     free(g->listener_count);
@@ -250,7 +250,7 @@ generation_open(struct surroundings *surroundings, const struct generation *old)
         return NULL;
     }
     g->regexes = regexes_open(g->blob);
-    if (g->regexes && limit_open(g) && open_loggers(g) && upstream_open(g, old)) {
+    if (g->regexes && zone_open(g) && open_loggers(g) && upstream_open(g, old)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);

@@ -280,7 +280,7 @@ session_pass(struct session *s, const struct blob_listener *listener, const stru
     s->begun = ev_now(s->shard->worker->loop);
     s->action = "initializing session";
     s->phase = PHASE_PREAMBLE;
-    s->limit_status = LIMIT_NONE;
+    s->limit_status = s->pace_status = LIMIT_NONE;
     s->client.nodelay_due = s->server->flags & SERVER_TCP_NODELAY && s->address.any.sa_family != AF_UNIX;
     values_restart(s);
     s->values->local = *local;
@@ -305,7 +305,7 @@ content_step(struct session *s)
 
 /* In nginx's order. */
 static enum step (*const steps[])(struct session *) = {
-    preamble_step, limit_step, access_step, preread_step, content_step,
+    preamble_step, pace_step, limit_step, access_step, preread_step, content_step,
 };
 
 void

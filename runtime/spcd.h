@@ -29,6 +29,7 @@ struct hello;
 struct session;
 struct shard;
 struct worker;
+struct zone;
 
 /* ---- address.c: socket addresses ---- */
 
@@ -444,7 +445,7 @@ struct generation {
     struct logger *server_logger; /* one for each of the blob's servers */
     struct regexes *regexes;
     struct tls_shared *tls;         /* one for each of the blob's tls records; NULL: none */
-    struct limit_zone **limit_zone; /* one for each of the blob's */
+    struct zone **zone;             /* one for each of the blob's limit_zone records */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
     u32 target_count, target_room, unresolved_count;
@@ -627,7 +628,7 @@ struct session {
     u16 hold_count;
     u8 step;        /* of session.c: what stands between the accepted connection and the content */
     u8 reason;      /* 1 + why it ended; 0: it has not */
-    u8 limit_status : 4;
+    u8 limit_status : 2, pace_status : 2;
     u8 passes : 4;    /* how often it was passed on */
     bool hashed : 1;  /* hash has begun */
     bool preread : 1; /* what waits for the upstream was read before, as nginx does it */
@@ -733,6 +734,34 @@ double attempt_begun(const struct session *session);
 
 enum step access_step(struct session *session);
 
+/* ---- zone.c: keys with a number each, over all workers and generations ---- */
+
+enum { ZONE_KEY_MAX = 255 };
+
+/* The zones of the blob; one of the same name, size and kind as before is that one. From the control thread. */
+bool zone_open(struct generation *generation);
+void zone_close(struct generation *generation);
+
+/* The key of a zone for this session; its size, 0 if there is none that counts. */
+size_t zone_key(struct session *session, const struct blob_limit_zone *record, u8 key[ZONE_KEY_MAX]);
+
+/* What follows is for who has the lock. An entry is 1 and its index. */
+void zone_lock(struct zone *zone);
+void zone_unlock(struct zone *zone);
+/* The entry of the key; 0: it has none. */
+u32 zone_find(struct zone *zone, const u8 *key, size_t size);
+/* A new entry, of value 0; 0: there is no room. */
+u32 zone_add(struct zone *zone, const u8 *key, size_t size);
+void zone_remove(struct zone *zone, u32 entry);
+u64 *zone_value(struct zone *zone, u32 entry);
+/* Of the next most entries, remove those whose value is at most least. */
+void zone_sweep(struct zone *zone, u64 least, u32 most);
+bool zone_is_full(const struct zone *zone);
+
+/* ---- pace.c: limit_conn_rate ---- */
+
+enum step pace_step(struct session *session);
+
 /* ---- limit.c: limit_conn ---- */
 
 enum limit_status { LIMIT_NONE, LIMIT_PASSED, LIMIT_REJECTED, LIMIT_REJECTED_DRY_RUN };
@@ -742,9 +771,9 @@ struct hold {
     u32 zone, entry;
 };
 
-/* The zones of the blob, those of the same name and size being the ones that there are. From the control thread. */
-bool limit_open(struct generation *generation);
-void limit_close(struct generation *generation);
+/* Does it count for this one? From now on it does; entry 0: it has come by this zone's pace. */
+bool limit_holds(const struct session *session, u32 zone, u32 entry);
+void limit_hold(struct session *session, u32 zone, u32 entry);
 /* How many a session may count for, in all the servers that it may be passed on to. */
 u32 limit_most(const struct blob *blob);
 

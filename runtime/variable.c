@@ -435,11 +435,23 @@ variable_realip_remote_port(struct session *s, struct output *out)
 }
 
 static bool
-variable_limit_conn_status(struct session *s, struct output *out)
+put_limit_status(struct output *out, u32 status)
 {
     static const char *const words[] = {"", "PASSED", "REJECTED", "REJECTED_DRY_RUN"};
-    output_print(out, "%s", words[s->limit_status]);
-    return s->limit_status != LIMIT_NONE;
+    output_print(out, "%s", words[status]);
+    return status != LIMIT_NONE;
+}
+
+static bool
+variable_limit_conn_status(struct session *s, struct output *out)
+{
+    return put_limit_status(out, s->limit_status);
+}
+
+static bool
+variable_limit_conn_rate_status(struct session *s, struct output *out)
+{
+    return put_limit_status(out, s->pace_status);
 }
 
 /* ---- all of them ---- */
