@@ -1,6 +1,6 @@
 /*
  * What a session remembers of each upstream server that it tried, for $upstream_addr and its kin. Sessions of a blob
- * that has no use for it remember nothing.
+ * that has no use for it remember nothing. balance.c is told of the same moments.
  */
 #include "spcd.h"
 
@@ -13,8 +13,6 @@ attempt_wanted(const struct blob *blob)
         wanted = (variable >= VARIABLE_upstream_addr && variable <= VARIABLE_upstream_session_time) ||
                  variable == VARIABLE_upstream_last_addr;
     }
-    for (u32 i = 1; i < blob->upstream_count && !wanted; i++)
-        wanted = blob->upstream[i].timing;
     return wanted;
 }
 
@@ -48,19 +46,17 @@ attempt_begin(struct session *s)
 void
 attempt_connected(struct session *s)
 {
-    if (!last(s))
-        return;
-    last(s)->connected = now(s);
-    balance_time(s, TIMING_CONNECT, now(s) - last(s)->began);
+    balance_time(s, TIMING_CONNECT);
+    if (last(s))
+        last(s)->connected = now(s);
 }
 
 void
 attempt_first_byte(struct session *s)
 {
-    if (!last(s) || last(s)->first_byte)
-        return;
-    last(s)->first_byte = now(s);
-    balance_time(s, TIMING_FIRST_BYTE, now(s) - last(s)->began);
+    balance_time(s, TIMING_FIRST_BYTE);
+    if (last(s) && !last(s)->first_byte)
+        last(s)->first_byte = now(s);
 }
 
 void
@@ -72,12 +68,4 @@ attempt_end(struct session *s)
     attempt->ended = now(s);
     attempt->received = s->upstream.received;
     attempt->sent = s->upstream.sent;
-    if (attempt->received)
-        balance_time(s, TIMING_LAST_BYTE, attempt->ended - attempt->began);
-}
-
-double
-attempt_begun(const struct session *s)
-{
-    return last(s) ? last(s)->began : 0;
 }

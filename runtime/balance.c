@@ -262,15 +262,39 @@ begin(struct session *s)
 }
 
 static void
-count_session(struct choice *choice, u32 i, int sign, double begun)
+count_session(struct choice *choice, u32 i, int sign)
 {
     struct balance *balance = choice->balance;
-    struct peer *peer = &balance->peer[i];
-    peer->connections += (u32)sign;
+    balance->peer[i].connections += (u32)sign;
     balance->connections += (u32)sign;
-    peer->begun = peer->connections ? peer->begun + sign * begun : 0;
     if (balance->heap)
         heap_move(choice->upstream, balance, i);
+}
+
+/* ---- measuring, for least_time ---- */
+
+static void
+start_time(struct choice *choice, u32 i)
+{
+    struct peer *peer = &choice->balance->peer[i];
+    choice->session->asked = choice->now;
+    choice->session->timed = true;
+    peer->waiting++;
+    peer->waiting_since += choice->now;
+}
+
+/* What is measured came then; or never, if that is before the target was chosen. */
+static void
+end_time(struct choice *choice, double then)
+{
+    struct session *s = choice->session;
+    struct peer *peer = &choice->balance->peer[s->target];
+    double ms = (then - s->asked) * 1000;
+    s->timed = false;
+    peer->waiting--;
+    peer->waiting_since = peer->waiting ? peer->waiting_since - s->asked : 0;
+    if (ms >= 0)
+        peer->average_ms = peer->average_ms > 0 ? peer->average_ms + (ms - peer->average_ms) / MEMORY : ms;
 }
 
 bool
@@ -284,7 +308,9 @@ balance_choose(struct session *s)
     lock(choice.balance);
     s->target = choose(&choice);
     if (s->target != NOBODY)
-        count_session(&choice, s->target, 1, choice.now);
+        count_session(&choice, s->target, 1);
+    if (s->target != NOBODY && choice.upstream->record->timing)
+        start_time(&choice, s->target);
     unlock(choice.balance);
     return s->target != NOBODY;
 }
@@ -324,6 +350,31 @@ forgive(struct choice *choice, struct peer *peer)
     peer->fails = 0;
 }
 
+/* With the lock. */
+static void
+release(struct choice *choice, bool failed)
+{
+    struct session *s = choice->session;
+    struct peer *peer = &choice->balance->peer[s->target];
+    if (s->timed) {
+        bool whole = choice->upstream->record->timing == TIMING_LAST_BYTE && !failed && s->upstream.received > 0;
+        end_time(choice, whole ? s->upstream.active : -1);
+    }
+    count_session(choice, s->target, -1);
+    if (is_single(choice->upstream)) {
+        s->tries = 0;
+        return;
+    }
+    if (failed) {
+        count_failure(choice, peer);
+        mark_tried(s, s->target);
+    } else if (peer->accessed < peer->checked) {
+        forgive(choice, peer);
+    }
+    if (s->tries)
+        s->tries--;
+}
+
 void
 balance_release(struct session *s, bool failed)
 {
@@ -335,39 +386,28 @@ balance_release(struct session *s, bool failed)
         return;
     }
     struct choice choice = begin(s);
-    struct peer *peer = &choice.balance->peer[s->target];
     lock(choice.balance);
-    count_session(&choice, s->target, -1, attempt_begun(s));
-    if (is_single(choice.upstream)) {
-        s->tries = 0;
-    } else {
-        if (failed) {
-            count_failure(&choice, peer);
-            mark_tried(s, s->target);
-        } else if (peer->accessed < peer->checked) {
-            forgive(&choice, peer);
-        }
-        if (s->tries)
-            s->tries--;
-    }
+    release(&choice, failed);
     unlock(choice.balance);
     s->target = NOBODY;
 }
 
+/* As in nginx, a connection shows that a server is well again; nothing shows it of datagrams but a good end. */
 void
-balance_time(struct session *s, enum timing timing, double seconds)
+balance_time(struct session *s, enum timing timing)
 {
-    if (s->made || s->target == NOBODY)
+    bool connected = timing == TIMING_CONNECT && !session_is_udp(s);
+    if (s->made || s->target == NOBODY || (!connected && !s->timed))
         return;
     struct choice choice = begin(s);
-    const struct blob_upstream *record = choice.upstream->record;
-    if ((record->method != METHOD_LEAST_TIME && record->method != METHOD_RANDOM_TIME) || record->timing != timing)
-        return;
     struct peer *peer = &choice.balance->peer[s->target];
-    double ms = seconds * 1000 < 0.001 ? 0.001 : seconds * 1000; /* 0 stands for nothing known */
     lock(choice.balance);
-    peer->average_ms = peer->average_ms > 0 ? peer->average_ms + (ms - peer->average_ms) / MEMORY : ms;
-    if (choice.balance->heap)
-        heap_move(choice.upstream, choice.balance, s->target);
+    if (connected && !is_single(choice.upstream) && peer->accessed < peer->checked)
+        forgive(&choice, peer);
+    if (s->timed && choice.upstream->record->timing == timing) {
+        end_time(&choice, choice.now);
+        if (choice.balance->heap)
+            heap_move(choice.upstream, choice.balance, s->target);
+    }
     unlock(choice.balance);
 }

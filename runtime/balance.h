@@ -14,7 +14,8 @@ struct peer {
     time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
     double recovering;        /* slow_start: when it came back; 0: it is as good as the others */
     double average_ms;        /* least_time; 0: not known yet */
-    double begun;             /* the sum of when its sessions began, with inflight */
+    double waiting_since;     /* of the sessions that wait for what is measured, the sum of when it was chosen */
+    u32 waiting;              /* how many they are */
     double turn;              /* heap.c: when it has one, of those with the same load */
     u32 place;                /* heap.c: where it stands */
 };

@@ -6,19 +6,32 @@
 
 #include <sys/random.h>
 
-/* With inflight, sessions that are not over count with the time that they have taken so far. */
+/*
+ * What the peer's time is taken for now. As in nginx, it seems half as long for each fail_timeout in which nobody has
+ * looked at it, so that one that was slow gets another chance; and with inflight, no less than sessions have waited.
+ */
+static double
+time_now(const struct choice *choice, u32 i)
+{
+    enum { HALVINGS_MOST = 20 };
+    const struct peer *peer = &choice->balance->peer[i];
+    u64 timeout = choice->target[i].peer->fail_timeout_ms / 1000;
+    u64 idle = (time_t)choice->now > peer->checked ? (u64)((time_t)choice->now - peer->checked) : 0;
+    u64 halvings = idle > timeout ? idle / (timeout + 1) : 0;
+    double ms = peer->average_ms / (double)(1u << (halvings < HALVINGS_MOST ? halvings : HALVINGS_MOST)), waited_ms = 0;
+    if (choice->upstream->record->flags & UPSTREAM_INFLIGHT && peer->waiting)
+        waited_ms = (choice->now - peer->waiting_since / peer->waiting) * 1000;
+    return waited_ms > ms ? waited_ms : ms;
+}
+
 static double
 compare(const struct choice *choice, u32 i, u32 j)
 {
     struct peer a = choice->balance->peer[i], b = choice->balance->peer[j];
     a.weight = choice_weight(choice, i);
     b.weight = choice_weight(choice, j);
-    struct peer *both[] = {&a, &b};
-    for (u32 k = 0; k < 2 && choice->upstream->record->flags & UPSTREAM_INFLIGHT; k++) {
-        double open_ms = both[k]->connections ? (choice->now - both[k]->begun / both[k]->connections) * 1000 : 0;
-        if (open_ms > both[k]->average_ms)
-            both[k]->average_ms = open_ms;
-    }
+    a.average_ms = time_now(choice, i);
+    b.average_ms = time_now(choice, j);
     return load_compare(choice->upstream, &a, &b);
 }
 

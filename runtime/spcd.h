@@ -612,6 +612,7 @@ struct session {
     double due;     /* when the timer is meant to fire */
     double begun;   /* when the client came */
     double started; /* when the first connection to an upstream was begun */
+    double asked;   /* if timed: when the target was chosen */
     u64 number;     /* nginx's *N */
     struct values *values; /* from the slab; NULL: none yet */
     struct hold *hold;     /* from the slab; NULL: it counts for no limit */
@@ -634,6 +635,7 @@ struct session {
     bool preread : 1; /* what waits for the upstream was read before, as nginx does it */
     bool drained : 1; /* the last read of preread took all there was */
     bool backups : 1; /* the primaries are used up */
+    bool timed : 1;   /* least_time: what is measured has not come yet */
     union client_address address;
 };
 
@@ -727,8 +729,6 @@ void attempt_begin(struct session *session);
 void attempt_connected(struct session *session);
 void attempt_first_byte(struct session *session);
 void attempt_end(struct session *session);
-/* When the last try began; 0: nothing is remembered. */
-double attempt_begun(const struct session *session);
 
 /* ---- access.c: may this client enter? ---- */
 
@@ -1044,8 +1044,8 @@ bool balance_choose(struct session *session);
 /* The session is done with its target, because it failed or not. */
 void balance_release(struct session *session, bool failed);
 
-/* So long has it taken the session's target to connect, to send a byte, or to send all; for least_time. */
-void balance_time(struct session *session, enum timing timing, double seconds);
+/* It is connected; a byte came from it. */
+void balance_time(struct session *session, enum timing timing);
 
 /* What a worker knows of the groups that are not shared. False: no memory. */
 bool balance_open(struct shard *shard);

@@ -136,8 +136,8 @@ def times():
         for method in ("least_time connect;", "least_time last_byte;", "least_time first_byte inflight;"):
             group = Group(method, [1] * size)
             first = ["hold 1"] * size
-            # who was chosen n-th takes 10+n ms, so that all are known; then all end, and the fastest is asked first
-            took = [f"took {at} {at + 10}" for at in range(size)] + [f"end {at}" for at in range(size)]
+            # who was chosen n-th takes 25+20n ms, so that all are known; then all end, and the fastest is asked first
+            took = [f"took {at} {at * 20 + 25}" for at in range(size)] + [f"end {at}" for at in range(size)]
             seen = group.ask([*first, *took, "ask 1", "hold 1", "hold 1"])
             yield sorted(seen[:size]) == list(range(size)), f"{method} tries all of {size}"
             yield seen[size] == seen[0] and seen[size + 1] == seen[0], f"{method} takes the fastest of {size}"
@@ -145,6 +145,19 @@ def times():
     slow = Group("least_time first_byte inflight;", [1, 1])
     seen = slow.ask(["hold 1", "hold 1", "took 0 10", "took 1 20", "end 0", "end 1", "hold 1", "time 1", "hold 1", "hold 1"])
     yield seen[2] == seen[0] and seen[3] == seen[1], "inflight: a session that lasts makes its server slower"
+    seen = slow.ask(["hold 1", "hold 1", "took 0 10", "took 1 30", "time 5", "hold 1"])
+    yield seen[2] == seen[0], "inflight: but not once its first byte has come"
+    for method in ("least_time last_byte;", "random two least_time=last_byte;"):
+        again = Group(method, [1, 1], {at: "fail_timeout=10s" for at in range(2)})
+        begin = ["hold 1", "hold 1", "took 0 10", "took 1 3000", "end 0", "end 1"]
+        seen = again.ask([*begin, *["ask 1"] * 50, "time 200", *["ask 1"] * 50])
+        yield set(seen[2:52]) == {seen[0]}, f"{method} leaves the slow one alone"
+        yield seen[1] in seen[52:], f"{method} and gives it another chance after a while"
+    step = Group("least_time connect;", [1, 1])
+    seen = step.ask(["hold 1", "hold 1", "took 0 21", "took 1 39", "end 0", "end 1", *["ask 1"] * 6])
+    yield seen[2:].count(0) == 3, "times that are about the same are equal"
+    large = Group("least_time last_byte;", [1] * 300)
+    yield len(set(large.ask(["hold 1"] * 300))) == 300, "nothing is known of anybody: all have one session"
 
 
 def failures():

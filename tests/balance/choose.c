@@ -32,6 +32,7 @@ __wrap_ev_now(struct ev_loop *loop)
 static struct worker worker;
 static struct generation generation;
 static struct shard shard = {.worker = &worker, .generation = &generation};
+static const struct blob_listener listener;
 static struct session *held[HELD];
 static u32 group, held_count;
 
@@ -60,6 +61,7 @@ static void
 begin(struct session *s, u32 key)
 {
     *s = (struct session){.shard = &shard, .server = &shard.blob->server[1], .upstream_index = group, .tries = 99};
+    s->listener = &listener;
     s->target = UINT32_MAX;
     s->address.ipv4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(key)};
     balance_choose(s);
@@ -108,8 +110,11 @@ obey(const char *word, double number, double more)
         return;
     }
     if (strcmp(word, "took") == 0) {
-        for (enum timing timing = TIMING_CONNECT; timing <= TIMING_LAST_BYTE; timing++)
-            balance_time(held[n], timing, more / 1000);
+        held[n]->asked = now - more / 1000;
+        held[n]->upstream.active = now;
+        held[n]->upstream.received = 1;
+        balance_time(held[n], TIMING_CONNECT);
+        balance_time(held[n], TIMING_FIRST_BYTE);
         return;
     }
     if (strcmp(word, "hold") == 0)
