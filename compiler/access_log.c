@@ -28,6 +28,11 @@ find_format(const struct unit *unit, const char *name)
 static bool
 compile_format(struct unit *unit, const struct node *format, struct blob_access *record)
 {
+    if (format->block) {
+        record->escape = ESCAPE_UTF8;
+        record->format = expr_compile_json(unit, format);
+        return record->format != 0;
+    }
     static const char escapes[] = "default|json|none";
     const char *escape = format->word[2].text;
     u32 first = 2;

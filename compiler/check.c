@@ -268,7 +268,7 @@ static bool
 check_shape(struct unit *unit, struct node *node)
 {
     const struct directive *row = node->row;
-    if (row->opens != 0 && !node->block)
+    if (row->opens != 0 && !node->block && !row->may_open)
         diag(unit, needs_block, node->word[0].span, shown(unit, &node->word[0]), row->name);
     else if (row->opens == 0 && node->block)
         diag(unit, takes_no_block, node->open, shown(unit, &node->word[0]));

@@ -7,6 +7,7 @@
  */
 #include "spcc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -225,4 +226,77 @@ expr_compile_words(struct unit *unit, const struct word *word, u32 count)
     for (u32 i = 0; i < count; i++)
         good &= add_ops(unit, &word[i], 0, &ops);
     return good && count > 0 ? add_expr(unit, &ops, word->span) : 0;
+}
+
+/* ---- an object of JSON ---- */
+
+/* Those whose value is one number, if there is one; lists of upstream servers are none. */
+static bool
+is_number(u32 variable)
+{
+    static const u32 numbers[] = {
+        VARIABLE_remote_port, VARIABLE_server_port, VARIABLE_connection, VARIABLE_pid, VARIABLE_msec,
+        VARIABLE_bytes_received, VARIABLE_bytes_sent, VARIABLE_session_time, VARIABLE_status,
+        VARIABLE_proxy_protocol_port, VARIABLE_proxy_protocol_server_port, VARIABLE_realip_remote_port,
+    };
+    bool is = false;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !is; i++)
+        is = numbers[i] == variable;
+    return is;
+}
+
+/* As it stands between the quotes of JSON. */
+static const char *
+json_text(struct unit *unit, const char *text, u32 size)
+{
+    char *escaped = arena_take(&unit->arena, size * sizeof "\\u0000"), *at = escaped;
+    for (u32 i = 0; i < size; i++)
+        if ((u8)text[i] < ' ')
+            at += sprintf(at, "\\u%04x", text[i]);
+        else
+            at += sprintf(at, text[i] == '"' || text[i] == '\\' ? "\\%c" : "%c", text[i]);
+    *at = '\0';
+    return escaped;
+}
+
+static void
+add_json(struct unit *unit, struct vector *ops, const char *before, const char *text, u32 size, const char *behind)
+{
+    const char *whole = arena_print(&unit->arena, "%s%s%s", before, json_text(unit, text, size), behind);
+    add_text(unit, ops, whole, (u32)strlen(whole));
+}
+
+/* One variable is itself; with text, or several, they are a string. */
+static bool
+add_value(struct unit *unit, const struct word *word, struct vector *ops)
+{
+    struct vector made = {0};
+    bool good = add_ops(unit, word, 0, &made);
+    struct blob_op *op = made.item;
+    bool alone = made.count == 1 && op[0].kind != OP_TEXT;
+    if (alone)
+        op[0].form = is_number(op[0].variable) ? FORM_NUMBER : FORM_STRING;
+    if (!alone)
+        add_text(unit, ops, "\"", 1);
+    for (u32 i = 0; i < made.count; i++)
+        if (op[i].kind == OP_TEXT)
+            add_json(unit, ops, "", image_string(unit, op[i].text), op[i].text_size, "");
+        else
+            *(struct blob_op *)vector_add(&unit->arena, ops, sizeof *op) = op[i];
+    if (!alone)
+        add_text(unit, ops, "\"", 1);
+    return good;
+}
+
+u32
+expr_compile_json(struct unit *unit, const struct node *block)
+{
+    struct vector ops = {0};
+    bool good = true;
+    for (const struct node *entry = block->first; entry != NULL; entry = entry->next) {
+        add_json(unit, &ops, entry == block->first ? "{\"" : ",\"", entry->word[0].text, entry->word[0].size, "\":");
+        good &= add_value(unit, &entry->word[1], &ops);
+    }
+    add_text(unit, &ops, "}", 1);
+    return good ? add_expr(unit, &ops, block->word[0].span) : 0;
 }

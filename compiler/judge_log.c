@@ -93,6 +93,30 @@ judge_error_log(struct unit *unit, struct node *node)
 
 /* ---- log_format ---- */
 
+/* log_format NAME json { KEY VALUE; ... } */
+static void
+judge_object(struct unit *unit, struct node *node)
+{
+    struct map keys = {0};
+    if (node->word_count != 3 || strcmp(node->word[2].text, "json") != 0) {
+        diag(unit, takes_no_block, node->open, judge_show(unit, &node->word[0]));
+        diag_help(unit, "what takes one is: log_format NAME json { KEY VALUE; ... }");
+        return;
+    }
+    if (node->first == NULL)
+        diag(unit, empty_format, node->word[0].span, judge_show(unit, &node->word[1]));
+    for (struct node *entry = node->first; entry != NULL; entry = entry->next) {
+        if (!judge_entry(unit, entry, 2, 2, "KEY VALUE;"))
+            continue;
+        const struct word *key = &entry->word[0];
+        u32 *earlier = map_at(&unit->arena, &keys, key->text, key->size);
+        if (*earlier != 0)
+            diag(unit, duplicate_key, key->span, judge_show(unit, key));
+        *earlier = 1;
+        variable_use(unit, &entry->word[1]);
+    }
+}
+
 void
 judge_format(struct unit *unit, struct node *node)
 {
@@ -101,6 +125,10 @@ judge_format(struct unit *unit, struct node *node)
     u32 first = 2, prefix = (u32)strlen("escape=");
     u64 which;
     name_declare(unit, THING_FORMAT, word->text, word->span);
+    if (node->block) {
+        judge_object(unit, node);
+        return;
+    }
     if (begins_with(escape->text, "escape=")) {
         first++;
         argument_value(unit, &take, "escape", escape->text + prefix, word_part(escape, prefix, escape->size), 0,

@@ -385,6 +385,7 @@ struct directive {
     u32 least;           /* of a number, size or time */
     const char *absent;  /* what its absence means, as if it were written */
     enum flow flows;
+    bool may_open;       /* its block may be left out */
     bool includes;       /* OPAQUE: include among its entries reads a file */
     bool repeats;        /* may stand more than once in a block */
     bool plus;           /* of nginx's commercial edition */
@@ -637,6 +638,8 @@ u32 expr_compile(struct unit *unit, const struct word *word);
 u32 expr_compile_part(struct unit *unit, const struct word *word, u32 start);
 /* The same for several words, as if they were one. */
 u32 expr_compile_words(struct unit *unit, const struct word *word, u32 count);
+/* An object of JSON: the entries of a block, KEY VALUE; each; they were judged. */
+u32 expr_compile_json(struct unit *unit, const struct node *block);
 /* Is there a $ in it that makes it more than text? */
 bool expr_is_dynamic(const struct word *word);
 /* Is name a variable that nginx or spcd brings? */

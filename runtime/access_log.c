@@ -21,66 +21,41 @@ struct access_log {
     double said; /* when a file that a line names last failed, by the log */
 };
 
-/* ---- escaping ---- */
-
-static const char hex[] = "0123456789ABCDEF";
-
-/* As nginx: quotes, backslashes and all that is not printable ASCII as \xHH. */
-static void
-escape_default(struct output *line, const u8 *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        u8 c = text[i];
-        char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
-        bool plain = c >= 32 && c < 127 && c != '"' && c != '\\';
-        output_put(line, plain ? (const void *)&text[i] : escaped, plain ? 1 : sizeof escaped);
-    }
-}
-
-/* RFC 8259, section 7. */
-static void
-escape_json(struct output *line, const u8 *text, size_t size)
-{
-    static const char letters[][2] = {['\b'] = "b", ['\t'] = "t", ['\n'] = "n", ['\f'] = "f", ['\r'] = "r"};
-    for (size_t i = 0; i < size; i++) {
-        u8 c = text[i];
-        char escaped[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, letter = c <= '\r' ? letters[c][0] : '\0';
-        if (c == '"' || c == '\\' || letter) {
-            char two[2] = {'\\', letter ? letter : (char)c};
-            output_put(line, two, sizeof two);
-        } else if (c < 32) {
-            output_put(line, escaped, sizeof escaped);
-        } else {
-            output_put(line, &text[i], 1);
-        }
-    }
-}
-
-static void
-escape_none(struct output *line, const u8 *text, size_t size)
-{
-    output_put(line, text, size);
-}
-
-static void (*const escape[])(struct output *, const u8 *, size_t) = {
-    [ESCAPE_DEFAULT] = escape_default,
-    [ESCAPE_JSON] = escape_json,
-    [ESCAPE_NONE] = escape_none,
-};
-
 /* ---- lines ---- */
+
+/* A value of JSON. Numbers are ours, and good but for the zeros of a $status that is none yet. */
+static void
+put_json(u32 form, bool found, const struct output *piece, struct output *line)
+{
+    const u8 *text = piece->text;
+    size_t size = piece->used;
+    if (!found || (form == FORM_NUMBER && size == 0)) {
+        output_put(line, "null", 4);
+    } else if (form == FORM_NUMBER) {
+        for (; size > 1 && text[0] == '0' && text[1] != '.'; size--)
+            text++;
+        output_put(line, text, size);
+    } else {
+        output_put(line, "\"", 1);
+        escape_put(ESCAPE_UTF8, line, text, size);
+        output_put(line, "\"", 1);
+    }
+}
 
 static void
 put_variable(struct session *s, const struct blob_access *record, const struct blob_op *op, struct output *line)
 {
     u8 text[PIECE_MAX];
     struct output piece = {text, sizeof text, 0};
-    if (!expr_op(s, op, &piece))
-        output_put(line, "-", record->escape == ESCAPE_DEFAULT);
-    else if (piece.used <= piece.size)
-        escape[record->escape](line, text, piece.used);
-    else
+    bool found = expr_op(s, op, &piece);
+    if (piece.used > piece.size)
         line->used = line->size + 1;
+    else if (op->form != FORM_TEXT)
+        put_json(op->form, found, &piece, line);
+    else if (found)
+        escape_put(record->escape, line, text, piece.used);
+    else
+        output_put(line, "-", record->escape == ESCAPE_DEFAULT);
 }
 
 static void

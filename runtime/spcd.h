@@ -1083,6 +1083,11 @@ void expr_put(struct session *session, const struct blob_expr *expr, struct outp
 /* Append the value to the size bytes at text; the length it has. More than size: it did not fit. */
 size_t expr_run(struct session *session, const struct blob_expr *expr, u8 *text, size_t size);
 
+/* ---- escape.c ---- */
+
+/* Append a value to a log line; escape: the blob's. */
+void escape_put(u32 escape, struct output *line, const u8 *text, size_t size);
+
 /* ---- variable.c: one function for each row of variables.def ---- */
 
 /* Append the variable's value; false as with expr_op(). */
