@@ -55,13 +55,11 @@ record_close(struct session *s, struct side *side)
     tls->close(r->stream);
     if (r->wire)
         slab_give(&s->shard->wires, r->wire);
-    if (r->plain && !side->buffer) { /* for the next upstream */
-        side->buffer = r->plain;
-        side->at = r->plain_at;
-        side->end = r->plain_end;
-    } else if (r->plain) {
-        slab_give(&s->shard->buffers, r->plain);
-    }
+    if (side->buffer) /* records that nobody else can read */
+        slab_give(&s->shard->buffers, side->buffer);
+    side->buffer = r->plain; /* for the next upstream */
+    side->at = r->plain_at;
+    side->end = r->plain_end;
     slab_give(&s->shard->records, r);
     side->records = NULL;
 }
@@ -96,6 +94,15 @@ static void
 say(const struct session *s, const char *error)
 {
     session_log(s, LEVEL_ERROR, 0, "%s", error);
+}
+
+static void
+say_while(struct session *s, const char *action, const char *error)
+{
+    const char *before = s->action;
+    s->action = action;
+    say(s, error);
+    s->action = before;
 }
 
 enum flush
@@ -203,14 +210,14 @@ record_read(struct session *s, struct side *side, u8 *data, size_t size)
         failed |= end_out(s, side, &wire) == FLUSH_FAILED;
     }
     int reason = errno;
-    r->ended = state == TLS_END || state == TLS_FAILED;
+    r->ended = state != TLS_DONE && state != TLS_MORE && state != TLS_FULL;
     r->more = state == TLS_DONE || (r->ended && total); /* who ends it may wait for our end before the socket's */
     release(s, r);
     keep_tickets(s, r);
     if (state == TLS_FAILED || state == TLS_SPENT)
-        say(s, error);
+        say_while(s, "proxying and reading from upstream", error);
     errno = failed ? reason : EAGAIN;
-    return total ? (ssize_t)total : state == TLS_MORE || state == TLS_DONE || state == TLS_FULL ? -1 : 0;
+    return total ? (ssize_t)total : r->ended ? 0 : -1;
 }
 
 bool
@@ -240,7 +247,8 @@ record_handshake(struct session *s, struct side *side)
         state = tls->handshake(r->stream, &wire, error);
         r->at = r->end - (u32)wire.in_size;
         bool stuck = state == TLS_FULL && wire.out_size == 0;
-        if (end_out(s, side, &wire) == FLUSH_FAILED || stuck)
+        bool ended = end_out(s, side, &wire) == FLUSH_FAILED || stuck;
+        if (ended && state != TLS_FAILED) /* what is wrong with TLS matters more than an alert that cannot be sent */
             return say_ended(s, stuck ? EMSGSIZE : errno);
         if (state == TLS_MORE && !fill(s, side)) {
             if (errno != EAGAIN)
