@@ -1,6 +1,7 @@
 /*
- * allow, deny and set_real_ip_from: judged nodes in, tables of addresses out. The first rule that matches decides,
- * so between two neighbouring borders of rules it is the same for every address; what no rule matches may enter.
+ * allow, deny, set_real_ip_from and proxy_protocol_from: judged nodes in, tables of addresses out. The first rule that
+ * matches decides, so between two neighbouring borders of rules it is the same for every address; what no rule matches
+ * may enter.
  */
 #include "judge.h"
 
@@ -14,11 +15,10 @@ struct permission {
 };
 
 static bool
-read_rule(const struct node *node, struct permission *rule)
+read_rule(const struct word *word, bool denies, struct permission *rule)
 {
-    const struct word *word = &node->word[1];
     struct network network;
-    *rule = (struct permission){.denies = node->row == &directives[DIRECTIVE_deny]};
+    *rule = (struct permission){.denies = denies};
     if (strcmp(word->text, "all") == 0)
         return true;
     rule->family = FAMILY_UNIX;
@@ -45,7 +45,7 @@ read_rules(struct unit *unit, const struct scope *scope, struct vector *rules)
         bool first = deny == NULL || (allow != NULL && allow->word[0].span.start < deny->word[0].span.start);
         const struct node **next = first ? &allow : &deny;
         struct permission rule;
-        if (!(*next)->broken && read_rule(*next, &rule))
+        if (!(*next)->broken && read_rule(&(*next)->word[1], next == &deny, &rule))
             *(struct permission *)vector_add(&unit->arena, rules, sizeof rule) = rule;
         *next = (*next)->again;
     }
@@ -114,47 +114,47 @@ add_ranges(struct unit *unit, const struct vector *rules, enum family family, u3
     *(family == FAMILY_IPV6 ? &geo->range6_count : &geo->range4_count) = image_count(unit, section) - first;
 }
 
-/* set_real_ip_from: addresses that are named by any rule. */
-static void
-compile_trusted(struct unit *unit, const struct scope *scope, struct blob_server *server)
+/* A table in which the addresses that rules deny have a value; 0: there are no rules. */
+static u32
+compile_table(struct unit *unit, const struct vector *rules, const char *name)
+{
+    struct blob_geo geo = {0};
+    struct word word = {.text = name, .size = (u32)strlen(name)};
+    if (rules->count == 0)
+        return 0;
+    u32 value = map_text(unit, &word);
+    add_ranges(unit, rules, FAMILY_IPV4, value, &geo);
+    add_ranges(unit, rules, FAMILY_IPV6, value, &geo);
+    return image_add(unit, SECTION_geo, &geo, (struct span){0, 0});
+}
+
+/* All networks that a directive of the level that speaks names. */
+static u32
+compile_named(struct unit *unit, const struct scope *scope, enum directive_id id, const char *name, bool *local)
 {
     struct vector rules = {0};
-    struct blob_geo geo = {0};
-    struct word trust = {.text = "trust", .size = 5};
-    for (const struct node *node = scope_nearest(scope, &directives[DIRECTIVE_set_real_ip_from]); node != NULL;
-         node = node->again) {
-        struct permission rule;
-        if (!node->broken && read_rule(node, &rule)) {
-            rule.denies = true;
-            *(struct permission *)vector_add(&unit->arena, &rules, sizeof rule) = rule;
-        } else if (!node->broken) {
-            later_say(unit, node->word[1].span, "a host name here", "host names in set_real_ip_from");
+    for (const struct node *node = scope_nearest(scope, &directives[id]); node != NULL; node = node->again) {
+        for (u32 i = 1; i < node->word_count && !node->broken; i++) {
+            struct permission rule;
+            if (read_rule(&node->word[i], true, &rule))
+                *(struct permission *)vector_add(&unit->arena, &rules, sizeof rule) = rule;
+            else if (id == DIRECTIVE_set_real_ip_from)
+                later_say(unit, node->word[i].span, "a host name here", "host names in set_real_ip_from");
         }
     }
-    if (rules.count == 0)
-        return;
-    u32 value = map_text(unit, &trust);
-    add_ranges(unit, &rules, FAMILY_IPV4, value, &geo);
-    add_ranges(unit, &rules, FAMILY_IPV6, value, &geo);
-    server->trusted = image_add(unit, SECTION_geo, &geo, (struct span){0, 0});
-    if (is_denied(&rules, FAMILY_UNIX, NULL))
-        server->flags |= SERVER_TRUST_UNIX;
+    *local = is_denied(&rules, FAMILY_UNIX, NULL);
+    return compile_table(unit, &rules, name);
 }
 
 void
 access_compile(struct unit *unit, const struct scope *scope, struct blob_server *server)
 {
     struct vector rules = {0};
-    struct blob_geo geo = {0};
-    struct word deny = {.text = "deny", .size = 4};
-    compile_trusted(unit, scope, server);
+    bool trusted, introduced;
     read_rules(unit, scope, &rules);
-    if (rules.count == 0)
-        return;
-    u32 value = map_text(unit, &deny);
-    add_ranges(unit, &rules, FAMILY_IPV4, value, &geo);
-    add_ranges(unit, &rules, FAMILY_IPV6, value, &geo);
-    server->denied = image_add(unit, SECTION_geo, &geo, (struct span){0, 0});
-    if (is_denied(&rules, FAMILY_UNIX, NULL))
-        server->flags |= SERVER_DENY_UNIX;
+    server->trusted = compile_named(unit, scope, DIRECTIVE_set_real_ip_from, "trust", &trusted);
+    server->introducers = compile_named(unit, scope, DIRECTIVE_proxy_protocol_from, "from", &introduced);
+    server->denied = compile_table(unit, &rules, "deny");
+    server->flags |= (trusted ? SERVER_TRUST_UNIX : 0) | (introduced ? SERVER_FROM_UNIX : 0) |
+                     (is_denied(&rules, FAMILY_UNIX, NULL) ? SERVER_DENY_UNIX : 0);
 }

@@ -155,6 +155,7 @@ void judge_access(struct unit *unit, struct node *node);
 void judge_real_ip(struct unit *unit, struct node *node);
 
 void judge_limit(struct unit *unit, struct node *node);
+void judge_introducers(struct unit *unit, struct node *node);
 void judge_pace_zone(struct unit *unit, struct node *node);
 void judge_pace(struct unit *unit, struct node *node);
 void judge_limit_zone(struct unit *unit, struct node *node);

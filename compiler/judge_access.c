@@ -80,3 +80,11 @@ judge_real_ip(struct unit *unit, struct node *node)
         judge_network(unit, word, "an address, a network like 10.0.0.0/8, a host or \"unix:\"");
     }
 }
+
+void
+judge_introducers(struct unit *unit, struct node *node)
+{
+    for (u32 i = 1; i < node->word_count; i++)
+        if (strcmp(node->word[i].text, "unix:") != 0)
+            judge_network(unit, &node->word[i], "an address, a network like 10.0.0.0/8 or \"unix:\"");
+}

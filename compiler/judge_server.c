@@ -38,7 +38,7 @@ has(const struct node *node, const char *parameter)
 void
 judge_listen(struct unit *unit, struct node *node)
 {
-    static const char *const streams[] = {"ssl", "proxy_protocol", "backlog=", "deferred", "so_keepalive=", "fastopen=",
+    static const char *const streams[] = {"ssl", "backlog=", "deferred", "so_keepalive=", "fastopen=",
                                           "multipath"};
     for (u32 i = 2; i < node->word_count && has(node, "udp"); i++)
         for (size_t k = 0; k < sizeof streams / sizeof *streams; k++) {

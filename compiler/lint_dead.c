@@ -116,8 +116,8 @@ static const struct need {
     bool inherited;            /* an outer block may meet it */
 } needs[] = {
 #define DEAD(id) DIAG_##id, diag_says_##id
-    {"proxy_*", "proxy_pass proxy_protocol_timeout", is_proxying, DEAD(dead_directive), "this server does not proxy",
-     "no server proxies", false},
+    {"proxy_*", "proxy_pass proxy_protocol_timeout proxy_protocol_from", is_proxying, DEAD(dead_directive),
+     "this server does not proxy", "no server proxies", false},
     {"proxy_ssl_*", "", speaks_tls, DEAD(dead_proxy_ssl), "proxy_ssl is off", "proxy_ssl is off", true},
     {"proxy_next_upstream_timeout proxy_next_upstream_tries proxy_next_upstream_delay", "", goes_on,
      DEAD(dead_directive), "proxy_next_upstream is off", "proxy_next_upstream is off", true},
@@ -141,6 +141,8 @@ static const struct need {
     {"proxy_protocol_timeout", "", has_preamble, DEAD(dead_directive), "no listen of this server has proxy_protocol",
      "no listen has proxy_protocol", false},
     {"set_real_ip_from", "", has_preamble, DEAD(dead_real_ip), "no listen of this server has proxy_protocol",
+     "no listen has proxy_protocol", false},
+    {"proxy_protocol_from", "", has_preamble, DEAD(dead_directive), "no listen of this server has proxy_protocol",
      "no listen has proxy_protocol", false},
     {"limit_conn_dry_run limit_conn_log_level", "", limits, DEAD(dead_directive), "there is no limit_conn",
      "there is no limit_conn", true},

@@ -64,6 +64,8 @@ lint_preamble_trust(struct lint *lint)
     const struct lint_listen *listen = open_listen(lint);
     const struct node *tell = lint_node(lint, DIRECTIVE_proxy_protocol);
     bool trusts = lint_node(lint, DIRECTIVE_set_real_ip_from) != NULL;
+    if (lint_node(lint, DIRECTIVE_proxy_protocol_from) != NULL)
+        listen = NULL; /* others are not let in */
     if (listen != NULL && trusts)
         check_trusted(lint, listen);
     else if (listen != NULL && lint->framed)

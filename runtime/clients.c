@@ -48,7 +48,7 @@ clients_find(const struct clients *clients, int fd, const struct datagram *piece
     u32 hash = hash_of(clients, fd, &piece->from, &piece->to);
     struct session *s = *bucket_of(clients, hash);
     while (s && !(s->client.udp.hash == hash && s->client.udp.fd == fd &&
-                  memcmp(&s->address, &piece->from, sizeof s->address) == 0 &&
+                  memcmp(introduction_peer(s), &piece->from, sizeof s->address) == 0 &&
                   memcmp(&s->client.udp.local, &piece->to, sizeof piece->to) == 0))
         s = s->client.udp.next;
     return s;

@@ -59,7 +59,7 @@ expr_op(struct session *s, const struct blob_op *op, struct output *out)
     case OP_SLOT:
         return put_slot(s, op->slot, out);
     case OP_TLV:
-        return preamble_put_tlv(s, op->tlv, out);
+        return introduction_put_tlv(s, op->tlv, out);
     case OP_CAPTURE:
         return put_capture(s, op->capture, out);
     default:

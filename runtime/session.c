@@ -33,7 +33,7 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
-        [PHASE_PREAMBLE] = preamble_timeout,
+        [PHASE_PREAMBLE] = introduction_timeout,
         [PHASE_PREREAD] = preread_timeout,
         [PHASE_CONNECT] = proxy_timeout,
         [PHASE_HANDSHAKE] = handshake_timeout,
@@ -305,7 +305,7 @@ content_step(struct session *s)
 
 /* In nginx's order. */
 static enum step (*const steps[])(struct session *) = {
-    preamble_step, pace_step, limit_step, access_step, preread_step, content_step,
+    introduction_step, pace_step, limit_step, access_step, preread_step, content_step,
 };
 
 void

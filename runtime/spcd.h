@@ -854,17 +854,27 @@ void outgoing_check(struct session *session);
 /* A socket of this family with the options and the local address that proxy asks for. -1: it was logged. */
 int outgoing_open(struct session *session, const struct blob_proxy *proxy, int family);
 
-/* ---- preamble.c: the PROXY protocol ---- */
+/* ---- preamble.c: the PROXY protocol header, written ---- */
+
+/* What the binary one begins with. */
+enum { PREAMBLE_SIGNATURE = 12 };
+extern const u8 preamble_signature[PREAMBLE_SIGNATURE];
 
 /* Write the header that the proxy asks for; its size in bytes, 0 if it does not fit. */
 size_t preamble_write(struct session *session, u8 *data, size_t size);
 
+/* ---- introduction.c: the same, read ---- */
+
 /* Read the header that the client begins with, if it is to. */
-enum step preamble_step(struct session *session);
-void preamble_timeout(struct session *session);
+enum step introduction_step(struct session *session);
+void introduction_timeout(struct session *session);
 /* Append the TLV of that type (of one within the TLV of TLS, 0x2000 and that). False: there is none. */
 struct output;
-bool preamble_put_tlv(struct session *session, u32 type, struct output *out);
+bool introduction_put_tlv(struct session *session, u32 type, struct output *out);
+/* The size of a binary header in front of a later datagram; 0: there is none. */
+size_t introduction_again(const u8 *data, size_t size);
+/* Who is connected, whoever it speaks for. */
+const union client_address *introduction_peer(const struct session *session);
 
 /* ---- proxy.c: connect, next upstream; return ---- */
 
@@ -930,6 +940,9 @@ bool udp_evict(struct acceptor *acceptor);
 /* The socket towards the upstream is connected. */
 void udp_relay_start(struct session *session);
 void udp_timeout(struct session *session);
+/* The datagram that began the session; it begins so many bytes later. */
+const u8 *udp_first(const struct session *session, size_t *size);
+void udp_skip(struct session *session, size_t size);
 /* Send a value, in one datagram, and end. */
 void udp_return(struct session *session, const u8 *data, size_t size);
 /* The session ends. */

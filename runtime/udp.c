@@ -20,7 +20,7 @@ enum {
 struct udp {
     struct datagrams *datagrams;
     struct clients *clients;
-    const struct datagram *pending; /* the first of a session whose upstream is being chosen */
+    struct datagram *pending; /* the first of a session whose upstream is being chosen */
     double lost_said;
     u8 whole[DATAGRAM_LARGEST];     /* a PROXY header and the datagram behind it */
 };
@@ -242,8 +242,8 @@ answer(struct session *s, const struct datagram *piece)
     s->upstream.received += piece->size;
     rate_spend(&s->upstream, piece->size);
     s->client.udp.responses += count_of(piece->size, piece->segment);
-    if (datagrams_queue(udp_of(s)->datagrams, client->fd, &s->address, &client->local, piece->data, piece->size,
-                        piece->segment))
+    if (datagrams_queue(udp_of(s)->datagrams, client->fd, introduction_peer(s), &client->local, piece->data,
+                        piece->size, piece->segment))
         s->client.sent += piece->size;
     else
         say_lost(s);
@@ -331,12 +331,30 @@ udp_relay_start(struct session *s)
         forward(s, first->data, first->size, first->segment);
 }
 
+const u8 *
+udp_first(const struct session *s, size_t *size)
+{
+    const struct datagram *first = udp_of(s)->pending;
+    *size = first->size;
+    return first->data;
+}
+
+void
+udp_skip(struct session *s, size_t size)
+{
+    struct datagram *first = udp_of(s)->pending;
+    first->data += size;
+    first->size -= (u32)size;
+    first->segment = first->size > 0 ? first->size : first->segment;
+    s->client.received = first->size;
+}
+
 void
 udp_return(struct session *s, const u8 *data, size_t size)
 {
     struct udp *udp = udp_of(s);
     const struct udp_client *client = &s->client.udp;
-    if (size > 0 && !datagrams_queue(udp->datagrams, client->fd, &s->address, &client->local, data, (u32)size,
+    if (size > 0 && !datagrams_queue(udp->datagrams, client->fd, introduction_peer(s), &client->local, data, (u32)size,
                                      (u32)size))
         say_lost(s);
     s->client.sent += size;
@@ -345,7 +363,7 @@ udp_return(struct session *s, const u8 *data, size_t size)
 
 /* A datagram of a client without a session: begin one. */
 static void
-begin(struct acceptor *acceptor, const struct datagram *first)
+begin(struct acceptor *acceptor, struct datagram *first)
 {
     struct worker *worker = acceptor->shard->worker;
     struct udp *udp = worker->udp;
@@ -367,8 +385,17 @@ static u32
 share_of(const struct session *s, const struct datagram *piece, u32 at)
 {
     u32 left = piece->size - at;
-    bool single = !s || (s->server->proxy && session_proxy(s)->requests);
+    bool single = !s || session_endpoint(s)->proxy_protocol || (s->server->proxy && session_proxy(s)->requests);
     return single && left > piece->segment ? piece->segment : left;
+}
+
+/* The client may be a proxy that says with every datagram whom it speaks for. */
+static void
+forward_bare(struct session *s, const struct datagram *part)
+{
+    size_t skip = session_endpoint(s)->proxy_protocol ? introduction_again(part->data, part->size) : 0;
+    u32 size = part->size - (u32)skip;
+    forward(s, part->data + skip, size, skip > 0 && size > 0 ? size : part->segment);
 }
 
 static void
@@ -386,7 +413,7 @@ take(struct acceptor *acceptor, const struct datagram *piece)
         if (!s)
             begin(acceptor, &part);
         else if (s->phase == PHASE_UDP)
-            forward(s, part.data, part.size, part.segment);
+            forward_bare(s, &part);
         at += size;
     } while (at < piece->size);
 }
