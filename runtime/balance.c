@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    WALK_MOST = 64,    /* a group of more is not walked through for each choice */
+    WALK_MOST = 16,    /* a group of more is not walked through for each choice */
     FRACTIONS = 256,   /* of a unit of weight, where weights grow slowly */
     MEMORY = 8,        /* of an average: a new time counts for so much less than all before, as TCP's (RFC 6298) */
 };
@@ -60,7 +60,7 @@ is_failing(const struct target *target, const struct peer *peer, time_t now)
 }
 
 bool
-choice_may(const struct choice *choice, u32 i)
+choice_may_still(const struct choice *choice, u32 i)
 {
     const struct target *target = &choice->target[i];
     const struct peer *peer = &choice->balance->peer[i];
@@ -79,11 +79,11 @@ choice_made(const struct choice *choice, u32 i)
 }
 
 i64
-choice_weight(const struct choice *choice, u32 i)
+choice_slow_weight(const struct choice *choice, u32 i)
 {
     struct peer *peer = &choice->balance->peer[i];
     double whole_ms = (double)choice->target[i].peer->slow_start_ms, past_ms = (choice->now - peer->recovering) * 1000;
-    if (peer->recovering && past_ms >= 0 && past_ms < whole_ms)
+    if (past_ms >= 0 && past_ms < whole_ms)
         return 1 + (i64)((double)(peer->weight - 1) * past_ms / whole_ms);
     peer->recovering = 0;
     return peer->weight;
@@ -117,13 +117,15 @@ open_balance(const struct generation *g, const struct upstream *upstream, struct
     balance->primaries = (struct range){.end = upstream->primary_count};
     balance->backups = (struct range){.first = upstream->primary_count, .end = upstream->count};
     for (u32 i = 0; i < upstream->count; i++) {
+        balance->peer[i].counts = !is_down(&target[i]) && !is_out(&target[i], &balance->peer[i]);
+        balance->peer[i].limited = is_down(&target[i]) || target[i].peer->max_conns;
         balance->peer[i].unit = upstream->slow ? FRACTIONS : 1;
         balance->peer[i].weight = (i64)target[i].peer->weight * balance->peer[i].unit;
         balance->peer[i].effective_weight = balance->peer[i].weight;
     }
     u32 method = upstream->record->method;
     bool heap = method == METHOD_LEAST_CONN || method == METHOD_LEAST_TIME;
-    return is_walked(upstream) || (turns_open(upstream, target, balance) && (!heap || heap_open(upstream, balance)));
+    return is_walked(upstream) || (turns_open(upstream, balance) && (!heap || heap_open(upstream, balance)));
 }
 
 static void
@@ -262,6 +264,16 @@ begin(struct session *s)
 }
 
 static void
+recount(struct choice *choice, u32 i)
+{
+    const struct target *target = &choice->target[i];
+    const struct peer *peer = &choice->balance->peer[i];
+    if (choice->balance->turns)
+        turns_count(choice->upstream, choice->balance, i,
+                    !is_down(target) && !is_out(target, peer) && !is_full(target, peer));
+}
+
+static void
 count_session(struct choice *choice, u32 i, int sign)
 {
     struct balance *balance = choice->balance;
@@ -269,6 +281,8 @@ count_session(struct choice *choice, u32 i, int sign)
     balance->connections += (u32)sign;
     if (balance->heap)
         heap_move(choice->upstream, balance, i);
+    if (balance->peer[i].limited)
+        recount(choice, i);
 }
 
 /* ---- measuring, for least_time ---- */
@@ -322,7 +336,6 @@ count_failure(struct choice *choice, struct peer *peer)
 {
     struct session *s = choice->session;
     const struct blob_peer *record = choice->target[s->target].peer;
-    bool was_out = is_out(&choice->target[s->target], peer);
     peer->fails++;
     peer->accessed = (time_t)choice->now;
     peer->checked = (time_t)choice->now;
@@ -333,8 +346,7 @@ count_failure(struct choice *choice, struct peer *peer)
     }
     if (peer->effective_weight < 0)
         peer->effective_weight = 0;
-    if (choice->balance->turns && !was_out && is_out(&choice->target[s->target], peer))
-        turns_count(choice->upstream, choice->balance, s->target, -1);
+    recount(choice, s->target);
 }
 
 /* It failed before, and this session has found out that it works again. */
@@ -342,12 +354,10 @@ static void
 forgive(struct choice *choice, struct peer *peer)
 {
     u32 i = choice->session->target;
-    if (is_out(&choice->target[i], peer)) {
+    if (is_out(&choice->target[i], peer))
         peer->recovering = choice->target[i].peer->slow_start_ms ? choice->now : 0;
-        if (choice->balance->turns)
-            turns_count(choice->upstream, choice->balance, i, 1);
-    }
     peer->fails = 0;
+    recount(choice, i);
 }
 
 /* With the lock. */

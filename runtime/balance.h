@@ -18,6 +18,8 @@ struct peer {
     u32 waiting;              /* how many they are */
     double turn;              /* heap.c: when it has one, of those with the same load */
     u32 place;                /* heap.c: where it stands */
+    bool limited;             /* it is down, or has max_conns */
+    bool counts;              /* turns.c: its weight is in the total */
 };
 
 /* Peers of the same weight, in a group of many: they take turns among themselves. */
@@ -29,7 +31,7 @@ struct turns {
 /* Primaries, or backups. */
 struct range {
     u32 first, end; /* targets of the group */
-    i64 total;      /* weight of those that are not failing, in a group of many */
+    i64 total;      /* weight of those that count, in a group of many */
     struct turns *turns;
     u32 turns_count;
     u32 *heap; /* NULL: there is none */
@@ -59,26 +61,45 @@ enum { NOBODY = UINT32_MAX, TRIES_OF_LUCK = 20 /* nginx's; then it goes on with 
 
 /* ---- balance.c ---- */
 
+/* What stands in the way of a session is looked at only where something may: target i has been tried, is down, has
+ * failed, or may be full. */
+bool choice_may_still(const struct choice *choice, u32 i);
+
 /* May a session of this choice go to target i? */
-bool choice_may(const struct choice *choice, u32 i);
+static inline bool
+choice_may(const struct choice *choice, u32 i)
+{
+    const struct peer *peer = &choice->balance->peer[i];
+    return (!choice->session->tried && !peer->fails && !peer->limited) || choice_may_still(choice, i);
+}
+
 /* It goes there: if that one has failed before, one session at a time finds out. */
 u32 choice_made(const struct choice *choice, u32 i);
-/* The weight that peer i has; of one that starts slowly, just now. */
-i64 choice_weight(const struct choice *choice, u32 i);
+/* Of a peer that starts slowly, the weight that it has just now. */
+i64 choice_slow_weight(const struct choice *choice, u32 i);
+
+/* The weight that peer i has. */
+static inline i64
+choice_weight(const struct choice *choice, u32 i)
+{
+    const struct peer *peer = &choice->balance->peer[i];
+    return peer->recovering == 0 ? peer->weight : choice_slow_weight(choice, i);
+}
+
 /* Backups are for when no primary can be tried. */
 u32 choice_with_backups(struct choice *choice, u32 (*method)(struct choice *, struct range *));
 
 /* ---- turns.c ---- */
 
 /* In a group of many, of which nginx would look at each. */
-bool turns_open(const struct upstream *upstream, const struct target *target, struct balance *balance);
+bool turns_open(const struct upstream *upstream, struct balance *balance);
 u32 turns_choose(struct choice *choice);
 /* Of the targets from first to end, as nginx does it: who has the turn. NOBODY: none can be tried. */
 u32 turns_walk(struct choice *choice, u32 first, u32 end);
 /* It is one of those that could be chosen: its turn comes nearer, by as much as this gives. */
 i64 turns_take(const struct choice *choice, u32 i);
-/* A peer is out, or back (sign 1). */
-void turns_count(const struct upstream *upstream, struct balance *balance, u32 i, int sign);
+/* Does the weight of peer i count, or is the peer down, out or full? */
+void turns_count(const struct upstream *upstream, struct balance *balance, u32 i, bool counts);
 
 /* ---- least.c ---- */
 
@@ -91,6 +112,9 @@ bool heap_open(const struct upstream *upstream, struct balance *balance);
 /* What is known of peer i has changed. */
 void heap_move(const struct upstream *upstream, struct balance *balance, u32 i);
 u32 heap_choose(struct choice *choice, struct range *range);
+
+/* What a peer has to do if one session more comes, whose time is that. */
+double load_of_time(double ms, u32 connections);
 
 /* Load of a relative to that of b, below, at or above 0: sessions for the weight, or what they take on average. */
 double load_compare(const struct upstream *upstream, const struct peer *a, const struct peer *b);

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 
 /* As in nginx, times that are about the same are equal, so that their servers take turns; and so are all long ones. */
-static u32
-step_of(double ms)
+double
+load_of_time(double ms, u32 connections)
 {
     enum { STEP_MS = 20, MOST_MS = 5000 };
-    return ms > MOST_MS ? MOST_MS : (u32)ms / STEP_MS * STEP_MS + STEP_MS;
+    u32 step = ms > MOST_MS ? MOST_MS : (u32)ms / STEP_MS * STEP_MS + STEP_MS;
+    return step * (connections + 1.);
 }
 
 double
@@ -20,8 +21,8 @@ load_compare(const struct upstream *upstream, const struct peer *a, const struct
 {
     if (upstream->record->method != METHOD_LEAST_TIME && upstream->record->method != METHOD_RANDOM_TIME)
         return (double)((i64)a->connections * b->weight - (i64)b->connections * a->weight);
-    return step_of(a->average_ms) * (a->connections + 1.) * (double)b->weight -
-           step_of(b->average_ms) * (b->connections + 1.) * (double)a->weight;
+    return load_of_time(a->average_ms, a->connections) * (double)b->weight -
+           load_of_time(b->average_ms, b->connections) * (double)a->weight;
 }
 
 /* Does a stand before b? */

@@ -27,12 +27,12 @@ time_now(const struct choice *choice, u32 i)
 static double
 compare(const struct choice *choice, u32 i, u32 j)
 {
-    struct peer a = choice->balance->peer[i], b = choice->balance->peer[j];
-    a.weight = choice_weight(choice, i);
-    b.weight = choice_weight(choice, j);
-    a.average_ms = time_now(choice, i);
-    b.average_ms = time_now(choice, j);
-    return load_compare(choice->upstream, &a, &b);
+    const struct peer *peer = choice->balance->peer;
+    i64 weight = choice_weight(choice, i), other = choice_weight(choice, j);
+    if (!choice->upstream->record->timing)
+        return (double)(peer[i].connections * other - peer[j].connections * weight);
+    return load_of_time(time_now(choice, i), peer[i].connections) * (double)other -
+           load_of_time(time_now(choice, j), peer[j].connections) * (double)weight;
 }
 
 /* One in turn of those that have the least. */

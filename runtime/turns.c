@@ -72,7 +72,7 @@ open_range(struct balance *balance, struct range *range, struct turns *turns)
 }
 
 bool
-turns_open(const struct upstream *upstream, const struct target *target, struct balance *balance)
+turns_open(const struct upstream *upstream, struct balance *balance)
 {
     balance->turns = calloc(upstream->count, sizeof *balance->turns);
     balance->member = malloc(upstream->count * sizeof *balance->member);
@@ -81,7 +81,7 @@ turns_open(const struct upstream *upstream, const struct target *target, struct 
     for (u32 i = 0; i < upstream->count; i++) {
         struct range *range = i < upstream->primary_count ? &balance->primaries : &balance->backups;
         balance->member[i] = i;
-        if (!(target[i].peer->flags & PEER_DOWN))
+        if (balance->peer[i].counts)
             range->total += balance->peer[i].weight;
     }
     open_range(balance, &balance->primaries, balance->turns);
@@ -90,10 +90,13 @@ turns_open(const struct upstream *upstream, const struct target *target, struct 
 }
 
 void
-turns_count(const struct upstream *upstream, struct balance *balance, u32 i, int sign)
+turns_count(const struct upstream *upstream, struct balance *balance, u32 i, bool counts)
 {
     struct range *range = i < upstream->primary_count ? &balance->primaries : &balance->backups;
-    range->total += sign * balance->peer[i].weight;
+    struct peer *peer = &balance->peer[i];
+    if (counts != peer->counts)
+        range->total += counts ? peer->weight : -peer->weight;
+    peer->counts = counts;
 }
 
 /* The next of the row has had, or misses, its turn. */

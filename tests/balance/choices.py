@@ -52,7 +52,7 @@ def address(key):
 
 
 def turns():
-    for size in (3, 10, 64, 65, 300):
+    for size in (3, 10, 16, 17, 300):
         weights = [WEIGHTS[at * at % 10] for at in range(size)]
         count = 3 * sum(weights)
         yield Group("", weights).ask(["ask 1"] * count) == smooth(weights, count), f"the order of {size} servers"
@@ -171,6 +171,11 @@ def failures():
     light, heavy = ([rest.count(at) for at in range(200) if at not in failed and weights[at] == w] for w in (1, 2))
     ratio = (sum(heavy) / len(heavy)) / (sum(light) / len(light))
     yield 1.9 <= ratio <= 2.1, f"the others have their shares: {ratio:.2f}"
+    full = Group("", [1, 2] * 100, {at: "max_conns=1" for at in range(0, 200, 4)})  # the first 50 of the light ones
+    seen = full.ask([*["hold 1"] * 300, *["ask 1"] * 4000])
+    light, heavy = ([seen[300:].count(at) for at in range(200) if at % 4 and weights[at] == w] for w in (1, 2))
+    ratio = (sum(heavy) / len(heavy)) / (sum(light) / len(light))
+    yield 1.9 <= ratio <= 2.1, f"so they have when others are full: {ratio:.2f}"
     back = group.ask([*out, "time 11", *["ask 1"] * 3000])[60:]
     yield failed <= set(back), "and all are back after their time"
     yield Group("", [1] * 100, {at: "down" for at in range(99)}).ask(["ask 1"] * 3) == [99] * 3, "who is down has no turn"
