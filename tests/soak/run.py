@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ sys.path[:0] = [ROOT + "/tests/engine", HERE]
 sys.dont_write_bytecode = True
 
 import peers  # noqa: E402
+import held  # noqa: E402
 from peers import Origin, connect, echoes  # noqa: E402
 from server import Server  # noqa: E402
 
@@ -34,14 +36,14 @@ FIRST = 7000  # the network is ours alone
 class Soak:
     """An spcd with a probe beside what is tried."""
 
-    def __init__(self, folder, stream, connections=1024, prelude=""):
+    def __init__(self, folder, stream, connections=1024, prelude="", workers=1):
         self.echo = Origin("echo")
         self.server = Server("spcd", folder, {name: f"{BUILD}/{name}" for name in ("spcc", "spcd")})
         probe = f"server {{ listen {FIRST}; proxy_pass 127.0.0.1:{self.echo.port}; access_log off; }}"
         text = self.server.whole_config("master_process off;\n" + prelude,
                                         f"log_format soak '$close_reason $status';\naccess_log access.log soak;\n"
-                                        f"{probe}\n{stream}",
-                                        {"workers": "1", "connections": connections, "level": "warn"})
+                                        f"{probe}\n{stream.replace('{echo}', str(self.echo.port))}",
+                                        {"workers": str(workers), "connections": connections, "level": "warn"})
         assert self.server.place(text), self.server.complaint
 
     def __enter__(self):
@@ -342,8 +344,31 @@ def idle(folder, short):
         origin.end()
 
 
+def limit(folder, short):
+    """Sessions of many keys at once, over several workers and reloads: never one too many, and none left counted."""
+    keys, rounds = (100, 4) if short else (1000, 5)
+    with Soak(folder, "limit_conn_zone $remote_addr zone=keys:1m;\n"
+              f"server {{ listen {FIRST + 1}; limit_conn keys {held.MOST}; limit_conn_log_level info; proxy_timeout 1s; "
+              f"proxy_pass 127.0.0.1:{{echo}}; }}", workers=4) as soak:
+        crowd = held.Crowd(FIRST + 1, keys, seed=7)
+        for _ in range(rounds):
+            crowd.round(most=800)
+            soak.server.process.send_signal(signal.SIGHUP)
+        crowd.finish()
+        count = keys * rounds * held.AT_ONCE
+        yield crowd.entered + crowd.refused == count, f"{count} connections of {keys} keys have an answer"
+        yield crowd.largest() == held.MOST, f"at most {crowd.largest()} of a key at once"
+        yield crowd.refused > count // 4, f"{crowd.refused} were refused"
+        yield soak.server.wait(lambda: sum(soak.ended().values()) == count, 60), "each has its line"
+        last = held.Crowd(FIRST + 1, keys, seed=8)
+        last.round(most=800, at_once=held.MOST)
+        last.finish()
+        yield last.refused == 0 and last.entered == keys * held.MOST, "then nobody is counted any more"
+        yield soak.probe(), "others are served"
+
+
 CASES = {case.__name__: case for case in (rates, fast_rate, slow_readers, slow_writers, silent_flood, deaf_origin,
-                                          descriptors, ports, idle)}
+                                          descriptors, ports, idle, limit)}
 LONG_ONLY = ("fast_rate",)
 
 
