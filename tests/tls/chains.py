@@ -77,20 +77,17 @@ def secure(folder, at, case):
     return made
 
 
-def shows(folder, cases):
-    """A process that shows what OpenSSL would not; None if nothing is asked of it."""
+def shows(folder, wanted):
+    """A process that does what OpenSSL would not: for each path of a socket how often its keys change, its key, and
+    the certificates of its chain."""
     lines = ""
-    for at, case in enumerate(cases):
-        if not case.get("broken"):
-            continue
+    for at, (path, updates, key, chain) in enumerate(wanted):
         paths = []
-        for part, one in enumerate(case["chain"]):
-            paths.append(f"{folder}/shown{at}.{part}")
+        for part, one in enumerate(chain):
+            paths.append(f"{folder}/broken{at}.{part}")
             with open(paths[-1], "wb") as file:
                 file.write(one.der)
-        lines += " ".join([f"{folder}/o{at}", der.key_file(case["key"]), *paths]) + "\n"
-    if not lines:
-        return None
+        lines += " ".join([path, str(updates), der.key_file(key), *paths]) + "\n"
     process = subprocess.Popen([sys.executable, HERE + "/shows.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                text=True)
     process.stdin.write(lines + "\n")
@@ -201,10 +198,10 @@ def main(wanted):
         for at, case in enumerate(cases):
             if not case.get("broken"):
                 LocalOrigin(f"{folder}/o{at}", speaks(secure(folder, at, case)))
-        process = shows(folder, cases)
+        process = shows(folder, [(f"{folder}/o{at}", 0, case["key"], case["chain"])
+                                 for at, case in enumerate(cases) if case.get("broken")])
         theirs, ours = play("nginx", folder, cases), play("spcd", folder, cases)
-        if process:
-            process.communicate()
+        process.communicate()
         for at, case in enumerate(cases):
             wrong = judge(case, theirs[at], ours[at])
             failed += wrong is not None

@@ -10,8 +10,10 @@ import re
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 
@@ -26,8 +28,8 @@ der.folder = ROOT + "/build/chains"
 os.makedirs(der.folder, exist_ok=True)
 
 import raw  # noqa: E402
-from chains import LocalOrigin  # noqa: E402
-from server import Server  # noqa: E402
+from chains import LocalOrigin, shows  # noqa: E402
+from server import Server, die_with_parent  # noqa: E402
 from talk import Failure  # noqa: E402
 
 warnings.simplefilter("ignore", DeprecationWarning)  # old versions of TLS are what some cases are about
@@ -39,8 +41,8 @@ CASES = []
 
 
 def case(title, *behaviours, directives="", client=("abc", 3), **more):
-    """client: what it sends, and how many bytes it waits for; None for whatever comes until the end. more: what spcd
-    says besides what nginx says; instead: what it says otherwise."""
+    """A behaviour is a function of the accepted socket, or how often keys change (shows.py). client: what it sends, and how many bytes it waits for; None for whatever comes until the end. more: what spcd
+    says besides what nginx says; instead: what differs otherwise; compare: only that."""
     CASES.append({"title": title, "behaviours": behaviours, "directives": directives, "client": client, **more})
 
 
@@ -156,6 +158,40 @@ def after_header(behaves):
     return behave
 
 
+class Renegotiating:
+    """openssl s_server, told to ask for another handshake as soon as the first is done, and then to say hello."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen(
+            ["openssl", "s_server", "-unix", path, "-tls1_2", "-cert", context.path, "-key", der.key_file("ec-leaf"),
+             "-naccept", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            preexec_fn=die_with_parent)
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        threading.Thread(target=self.command, daemon=True).start()
+
+    def command(self):
+        for line in self.process.stdout:
+            if line.startswith("Secure Renegotiation"):
+                self.say("r")
+                time.sleep(0.2)
+                self.say("hello")
+        self.process.wait()
+
+    def say(self, line):
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # it was the last client
+            pass
+
+
+def spoilt_at(place):
+    def way(data):
+        return [data[:place] + bytes([data[place] ^ 0x20]) + data[place + 1:]] if place < len(data) else [data]
+    return way
+
+
 def slowly(pieces):
     """So that each is read on its own."""
     for piece in pieces:
@@ -227,7 +263,7 @@ def handshake():
     case("application data instead", says(raw.record(raw.DATA, b"hello")), **alive)
     case("ChangeCipherSpec instead", says(raw.record(20, b"\1"), shake(HELLO)), **alive)
     case("a flood of ChangeCipherSpec", says(raw.record(20, b"\1") * 100, then="wait"), **alive)
-    early = {"instead": ["SSL_do_handshake() failed (SSL) while SSL handshaking to upstream"], **alive}  # it is not ignored
+    early = {"instead": {"says": ["SSL_do_handshake() failed (SSL) while SSL handshaking to upstream"]}, **alive}  # it is not ignored
     case("HelloRequest first", says(shake(raw.message(0, b""))), **early)
     case("a flood of HelloRequests", says(shake(*[raw.message(0, b"")] * 1000), then="wait"), **early)
     case("a hello of SSL 3", says(shake(raw.server_hello(version=0x0300))), **alive)
@@ -293,10 +329,27 @@ def afterwards():
         case(f"ends without close_notify, {name}", whole(newest=newest), **until)
         case(f"bytes in clear, {name}", whole(adds(b"hello, this is no record at all"), newest=newest), **until)
         case(f"HelloRequest in clear, {name}", whole(adds(shake(raw.message(0, b""))), newest=newest), **until)
+    again = dict(client=("abc", 3, "def", 6))
+    for count in (1, 30, -1, -30):
+        case(f"keys change {count} times", count, **again)
+    ends = {"got": ", end", "log": "200 0 3 3 0 0", "says": ["SSL_read() failed (SSL) while proxying and reading from "
+                                                             "upstream"]}
+    case("keys change 100 times", 100, instead=ends, **until)
+    case("keys change 100 times, and ours have to", -100, instead=ends, **until)
+    case("renegotiation", "renegotiates", client=("abc", 6), instead=ends)
     case("a thousand tickets", whole(tickets=1000))
     case("no ticket", whole(tickets=0))
     for place in (1, 2, 3, 4, 5, 6, 40, 90, 130, 200, 400, 600):
         case(f"split at {place}", whole(way=lambda data, place=place: slowly(split_at(place)(data))))
+
+
+def spoilt():
+    """One bit of what the server says, each time another; what the log says of it depends on the library. Byte 2 is the
+    lower half of a version that means nothing, and only OpenSSL looks at it."""
+    for newest, most in ((ssl.TLSVersion.TLSv1_2, 560), (ssl.TLSVersion.TLSv1_3, 700)):
+        for place in [0, 1, 3, 4, 5, 6, 9, 10, *range(12, most, 23)]:
+            case(f"a bit of byte {place}, {newest.name}", whole(way=spoilt_at(place), newest=newest), client=("abc", None),
+                 compare=["got"], directives="proxy_connect_timeout 60ms;")
 
 
 # ---- both servers ----
@@ -311,7 +364,7 @@ def configure(folder, cases):
     return "\n".join(parts)
 
 
-def converse(path, sends, waits):
+def converse(path, sends, waits, *more):
     got = b""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(5)
@@ -323,6 +376,9 @@ def converse(path, sends, waits):
                 if not data:
                     break
                 got += data
+                if len(got) == waits and more:
+                    client.sendall(more[0].encode())
+                    waits, more = more[1], ()
             else:
                 return got.decode(errors="backslashreplace")
         except socket.timeout:
@@ -362,7 +418,7 @@ def play(kind, folder, cases):
     fields = {}
     for line in server.read("access.log").splitlines():
         where, rest = line.split(" ", 1)
-        fields[int(where.rsplit("/f", 1)[1])] = rest.replace(folder, "")
+        fields[int(where.rsplit("/f", 1)[1])] = re.sub(rf"unix:{folder}/o\d+\.", "", rest)
     said = sentences(server.read("error.log"))
     for name in ("access", "error"):
         os.rename(f"{folder}/{name}.log", f"{folder}/{name}.{kind}")
@@ -372,7 +428,7 @@ def play(kind, folder, cases):
 def main(wanted):
     talkative = "-v" in wanted
     wanted = [word for word in wanted if word != "-v"]
-    for add in (handshake, stalls, afterwards):
+    for add in (handshake, stalls, afterwards, spoilt):
         add()
     cases = [one for one in CASES if not wanted or one["title"] in wanted]
     failed = 0
@@ -383,11 +439,17 @@ def main(wanted):
             file.write(der.pem("CERTIFICATE", LEAF.der))
         for at, one in enumerate(cases):
             for n, behaves in enumerate(one["behaviours"]):
-                LocalOrigin(f"{folder}/o{at}.{n}", behaves)
+                if behaves == "renegotiates":
+                    Renegotiating(f"{folder}/o{at}.{n}")
+                elif callable(behaves):
+                    LocalOrigin(f"{folder}/o{at}.{n}", behaves)
+        process = shows(folder, [(f"{folder}/o{at}.0", one["behaviours"][0], "ec-leaf", [LEAF])
+                                 for at, one in enumerate(cases) if isinstance(one["behaviours"][0], int)])
         theirs, ours = play("nginx", folder, cases), play("spcd", folder, cases)
+        process.communicate()
         for one, their, our in zip(cases, theirs, ours):
-            expected = {**their, "says": one.get("instead", their["says"] + one.get("more", []))}
-            differ = [key for key in their if expected[key] != our[key]]
+            expected = {**their, "says": their["says"] + one.get("more", []), **one.get("instead", {})}
+            differ = [key for key in one.get("compare", their) if expected[key] != our[key]]
             failed += bool(differ)
             if differ:
                 print(f"FAILED {one['title']}:")

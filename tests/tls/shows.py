@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """TLS servers that show any certificate, however broken: BoringSSL as a server does not look into what it shows.
 
-Standard input, one line for each: the path of a unix socket, of a key (PEM), and those of the chain (DER). When all
-listen, a line is printed. They give back what they get, backwards, until standard input ends. Neither ssl nor hashlib
-must be imported here: their OpenSSL and BoringSSL cannot live in one process.
+Standard input, one line for each: the path of a unix socket, how often its keys change before it answers (-N: and those
+of the client have to), the path of its key (PEM), and those of the chain (DER). When all listen, a line is printed. They
+give back what they get, backwards, until standard input ends. Neither ssl nor hashlib must be imported here: their
+OpenSSL and BoringSSL cannot live in one process.
 """
 import ctypes
 import socket
@@ -35,32 +36,35 @@ def context(key, chain):
     return made
 
 
-def serve(made, client):
+def serve(made, updates, client):
     stream = ctypes.c_void_p(tls.SSL_new(made))
     tls.SSL_set_fd(stream, client.fileno())
     data = ctypes.create_string_buffer(100)
     if tls.SSL_accept(stream) == 1:
         while (got := tls.SSL_read(stream, data, 100)) > 0:
+            for _ in range(abs(updates)):
+                tls.SSL_key_update(stream, updates < 0)
+                tls.SSL_write(stream, b"", 0)  # so that it is sent, and does not join the next
             tls.SSL_write(stream, data.raw[:got][::-1], got)
     tls.SSL_free(stream)
     client.close()
 
 
-def accept(made, listener):
+def accept(made, updates, listener):
     while True:
         client, _ = listener.accept()
-        threading.Thread(target=serve, args=(made, client), daemon=True).start()
+        threading.Thread(target=serve, args=(made, updates, client), daemon=True).start()
 
 
 def main():
     for line in sys.stdin:
         if not line.strip():
             break
-        path, key, *chain = line.split()
+        path, updates, key, *chain = line.split()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen(16)
-        threading.Thread(target=accept, args=(context(key, chain), listener), daemon=True).start()
+        threading.Thread(target=accept, args=(context(key, chain), int(updates), listener), daemon=True).start()
     print("ready", flush=True)
     sys.stdin.read()
 
