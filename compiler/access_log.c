@@ -111,6 +111,10 @@ compile_one(struct unit *unit, const struct scope *scope, struct node *node, str
     compile_target(unit, scope, &node->word[1], record);
     compile_buffer(&options, record);
     record->flush_ms = options.value[PARAMETER_access_log_flush];
+    record->every_ms = options.value[PARAMETER_access_log_every];
+    record->on = options.word[PARAMETER_access_log_on] == NULL ? ACCESS_CLOSE : 0;
+    if (record->on == 0 && !judge_log_events(unit, options.word[PARAMETER_access_log_on], &record->on))
+        return false;
     if (condition != NULL)
         record->condition = expr_compile_part(unit, condition, (u32)strlen("if="));
     return condition == NULL || record->condition != 0;

@@ -123,6 +123,11 @@ void name_zone(struct unit *unit, enum zone_use use, const char *text, u64 size,
 /* After all is declared: report what is unknown. */
 void name_finish(struct unit *unit);
 
+/* ---- judge_log.c ---- */
+
+/* The bits of blob.def's access_on that on=open,connect,close names. False: reported. */
+bool judge_log_events(struct unit *unit, const struct word *word, u32 *events);
+
 /* ---- judge_variable.c ---- */
 
 /* Every variable in a word is used; unknown ones are reported at the end. */

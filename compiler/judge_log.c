@@ -194,6 +194,23 @@ judge_buffer(struct unit *unit, const struct node *node, const struct options *o
         judge_buffered(unit, path, &log);
 }
 
+bool
+judge_log_events(struct unit *unit, const struct word *word, u32 *events)
+{
+    static const char words[] = "open|connect|close";
+    static const struct take take = ONE(WORD, words);
+    bool good = true;
+    for (u32 at = (u32)strlen("on="); good && at <= word->size;) {
+        u32 size = (u32)strcspn(word->text + at, ",");
+        u64 which;
+        good = argument_value(unit, &take, "on", arena_text(&unit->arena, word->text + at, size),
+                              word_part(word, at, at + size), 0, UINT64_MAX, &which);
+        *events |= good ? 1u << which : 0;
+        at += size + 1;
+    }
+    return good;
+}
+
 void
 judge_access_log(struct unit *unit, struct node *node)
 {
@@ -219,7 +236,12 @@ judge_access_log(struct unit *unit, struct node *node)
     name_use(unit, THING_FORMAT, format->text, format->span);
     if (judge_options(unit, node, 3, &options))
         judge_buffer(unit, node, &options);
-    const struct word *condition = options.word[PARAMETER_access_log_if];
+    else
+        node->broken = true; /* it is not to be said once more when it is compiled */
+    const struct word *condition = options.word[PARAMETER_access_log_if], *on = options.word[PARAMETER_access_log_on];
+    u32 events = 0;
+    if (on != NULL && !node->broken)
+        node->broken = !judge_log_events(unit, on, &events);
     if (condition != NULL)
         variable_use_part(unit, condition, (u32)strlen("if="));
 }

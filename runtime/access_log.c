@@ -1,7 +1,8 @@
 /*
- * access_log: one line for each session, when it has ended. Where a log has a buffer, its lines are gathered in one of
- * the worker's own, and written together when it is full, after a while, and before the worker has no more to do with
- * the log. What cannot be written is lost and counted, and stops nobody.
+ * access_log: one line for each session when it has ended, and before that where on= and every= ask for more. Where a
+ * log has a buffer, its lines are gathered in one of the worker's own, and written together when it is full, after a
+ * while, and before the worker has no more to do with the log. What cannot be written is lost and counted, and stops
+ * nobody.
  */
 #include "spcd.h"
 
@@ -18,6 +19,8 @@ struct access_log {
     u8 *data; /* what is gathered; NULL: nothing is */
     u32 used, lines;
     ev_timer flush;
+    ev_timer every;
+    double looked; /* when it last fired */
     double said; /* when a file that a line names last failed, by the log */
 };
 
@@ -135,29 +138,110 @@ gather(struct access_log *log, const void *data, size_t size)
     ev_timer_start(log->shard->worker->loop, &log->flush);
 }
 
-void
-access_log_write(struct session *s)
+static void
+write_one(struct session *s, u32 index)
 {
     struct shard *shard = s->shard;
-    for (u32 i = 0; i < s->server->access_count; i++) {
-        u32 index = s->server->access + i;
-        const struct blob_access *record = &shard->blob->access[index];
-        u8 text[ACCESS_LINE_MOST];
-        struct output line = {text, sizeof text, 0};
-        if (is_unwanted(s, record))
-            continue;
-        put_line(s, record, &line);
-        output_put(&line, "\n", 1);
-        if (line.used > line.size)
-            shard->worker->counter[COUNTER_lines_lost]++;
-        else if (shard->access[index].data)
-            gather(&shard->access[index], text, line.used);
-        else if (record->path)
-            shard->worker->counter[COUNTER_lines_lost] +=
-                !log_path_write(s, record, &shard->access[index].said, text, line.used);
-        else
-            write_out(shard, record, text, line.used, 1);
+    struct access_log *log = &shard->access[index];
+    u8 text[ACCESS_LINE_MOST];
+    struct output line = {text, sizeof text, 0};
+    if (is_unwanted(s, log->record))
+        return;
+    put_line(s, log->record, &line);
+    output_put(&line, "\n", 1);
+    if (line.used > line.size)
+        shard->worker->counter[COUNTER_lines_lost]++;
+    else if (log->data)
+        gather(log, text, line.used);
+    else if (log->record->path)
+        shard->worker->counter[COUNTER_lines_lost] += !log_path_write(s, log->record, &log->said, text, line.used);
+    else
+        write_out(shard, log->record, text, line.used, 1);
+}
+
+/* ---- lines before the end ---- */
+
+/* What a variable is at the end must not be what it was before: nothing that the line makes known is kept. */
+static void
+write_early(struct session *s, u32 index)
+{
+    struct shard *shard = s->shard;
+    size_t size = values_size(shard->blob) - VALUES_TEXT;
+    bool had = s->values;
+    if (had)
+        memcpy(shard->access_values, s->values, size);
+    write_one(s, index);
+    if (had) {
+        memcpy(s->values, shard->access_values, size);
+    } else if (s->values) {
+        slab_give(&shard->values, s->values);
+        s->values = NULL;
     }
+}
+
+/* Is it the session's log, and does the session last for another time of every= since the last look? */
+static bool
+is_due(const struct access_log *log, const struct session *s, double now)
+{
+    double every = (double)log->record->every_ms / 1000;
+    u32 index = (u32)(log->record - log->shard->blob->access);
+    if (s->shard != log->shard || s->phase < PHASE_CONNECT || index - s->server->access >= s->server->access_count)
+        return false;
+    return (u64)((now - s->begun) / every) > (u64)((log->looked > s->begun ? log->looked - s->begun : 0) / every);
+}
+
+static void
+on_every(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct access_log *log = timer->data;
+    struct worker *worker = log->shard->worker;
+    double now = ev_now(loop);
+    worker->event = "every";
+    for (struct session *s = worker->first; s; s = s->next)
+        if (is_due(log, s, now))
+            write_early(s, (u32)(log->record - log->shard->blob->access));
+    worker->event = NULL;
+    log->looked = now;
+    if (log->shard->session_count == 0)
+        ev_timer_stop(loop, timer);
+}
+
+/* One timer a log and worker, not a session: it looks often enough for a line to be late by a sixteenth of every=. */
+static void
+start_every(struct access_log *log)
+{
+    enum { LOOKS = 16 };
+    struct ev_loop *loop = log->shard->worker->loop;
+    double look = (double)log->record->every_ms / 1000 / LOOKS;
+    if (ev_is_active(&log->every))
+        return;
+    log->looked = ev_now(loop);
+    ev_timer_set(&log->every, look, look);
+    ev_timer_start(loop, &log->every);
+}
+
+const char *
+access_log_event(const struct worker *worker)
+{
+    return worker->event;
+}
+
+void
+access_log_write(struct session *s, enum access_on event)
+{
+    struct worker *worker = s->shard->worker;
+    worker->event = event == ACCESS_OPEN ? "open" : event == ACCESS_CONNECT ? "connect" : "close";
+    for (u32 i = s->server->access; i < s->server->access + s->server->access_count; i++) {
+        const struct blob_access *record = &s->shard->blob->access[i];
+        if (event == ACCESS_OPEN && record->every_ms)
+            start_every(&s->shard->access[i]);
+        if (record->on & event && event == ACCESS_CLOSE)
+            write_one(s, i);
+        else if (record->on & event)
+            write_early(s, i);
+    }
+    worker->event = NULL;
 }
 
 /* ---- whole ---- */
@@ -180,6 +264,16 @@ close_caches(struct shard *shard)
     free(shard->log_cache);
 }
 
+/* Is a line written before a session ends? */
+static bool
+is_early(const struct blob *blob)
+{
+    bool early = false;
+    for (u32 i = 1; i < blob->access_count && !early; i++)
+        early = blob->access[i].every_ms || blob->access[i].on & (ACCESS_OPEN | ACCESS_CONNECT);
+    return early;
+}
+
 bool
 access_log_open(struct shard *shard)
 {
@@ -190,17 +284,25 @@ access_log_open(struct shard *shard)
         *log = (struct access_log){.record = &blob->access[i], .shard = shard};
         ev_init(&log->flush, on_flush);
         log->flush.data = log;
+        ev_init(&log->every, on_every);
+        log->every.data = log;
         if (log->record->buffer && !(log->data = malloc(log->record->buffer)))
             return false;
     }
+    if (is_early(blob) && !(shard->access_values = malloc(values_size(blob))))
+        return false;
     return shard->access && gzip_open(blob, &shard->gzip) && open_caches(shard);
 }
 
 void
 access_log_flush(struct shard *shard)
 {
-    for (u32 i = 1; i < shard->blob->access_count; i++)
-        flush(&shard->access[i]);
+    for (u32 i = 1; i < shard->blob->access_count; i++) {
+        struct access_log *log = &shard->access[i];
+        flush(log);
+        if (shard->session_count == 0 && shard->worker)
+            ev_timer_stop(shard->worker->loop, &log->every);
+    }
 }
 
 void
@@ -210,5 +312,6 @@ access_log_close(struct shard *shard)
         free(shard->access[i].data);
     gzip_close(shard->gzip);
     close_caches(shard);
+    free(shard->access_values);
     free(shard->access);
 }

@@ -26,6 +26,7 @@ static void
 connected(struct session *s)
 {
     attempt_connected(s);
+    access_log_write(s, ACCESS_CONNECT);
     char local_text[ADDRESS_TEXT];
     union address local;
     socklen_t size = sizeof local;

@@ -294,6 +294,7 @@ content_step(struct session *s)
     s->action = NULL;
     s->phase = PHASE_CONNECT;
     slot_assign(s);
+    access_log_write(s, ACCESS_OPEN);
     if (s->server->pass)
         return pass_run(s);
     if (s->server->proxy)
@@ -332,7 +333,7 @@ session_end(struct session *s, enum close reason)
     worker->closed[reason]++;
     s->reason = (u8)(reason + 1);
     attempt_end(s);
-    access_log_write(s);
+    access_log_write(s, ACCESS_CLOSE);
     worker->counter[COUNTER_client_bytes] += s->client.received;
     worker->counter[COUNTER_upstream_bytes] += s->upstream.received;
     if (session_is_udp(s))

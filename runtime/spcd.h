@@ -251,8 +251,10 @@ bool access_log_open(struct shard *shard);
 void access_log_flush(struct shard *shard);
 void access_log_close(struct shard *shard);
 
-/* The session has ended: write its lines. */
-void access_log_write(struct session *session);
+/* Write the session's lines for what has happened to it. */
+void access_log_write(struct session *session, enum access_on event);
+/* The word for what the line of this moment is written for; NULL: none is. */
+const char *access_log_event(const struct worker *worker);
 
 /* ---- load.c: a blob becomes memory ---- */
 
@@ -495,6 +497,7 @@ struct shard {
     struct resumes *resumes;   /* NULL: there is no TLS */
     struct credentials *credentials; /* the same */
     struct acceptor *acceptor; /* one for each of the blob's listeners */
+    struct values *access_values; /* room for a session's, while a line is written before it ends; NULL: none is */
     struct access_log *access; /* one for each of the blob's access records */
     struct log_cache **log_cache; /* one for each of the blob's */
     struct gzip *gzip;         /* for those; NULL: none is compressed */
@@ -517,6 +520,7 @@ struct worker {
     struct shard *shard;      /* takes new sessions; NULL when draining */
     struct session *first;    /* all sessions, of every generation */
     double refused_said;      /* when a refusal was last logged */
+    const char *event;        /* access_log.c's: what a line is being written for */
     u64 counter[COUNTER_COUNT], closed[CLOSE_COUNT];
     struct job *signed_jobs;  /* signer.c's, under its mutex */
     pthread_mutex_t mutex;    /* over what follows: written by the control thread */

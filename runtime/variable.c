@@ -171,6 +171,15 @@ variable_close_reason(struct session *s, struct output *out)
     return s->reason != 0;
 }
 
+static bool
+variable_log_event(struct session *s, struct output *out)
+{
+    const char *event = access_log_event(s->shard->worker);
+    if (event)
+        output_put(out, event, strlen(event));
+    return event != NULL;
+}
+
 /* ---- the time ---- */
 
 /* "+0100", with a colon in it if that is wanted. */
