@@ -172,6 +172,11 @@ interop: interop-deps
 	@$(MAKE) --no-print-directory -s all
 	@tests/interop/run.py
 
+# 200,000 sessions whose clients say what a log line has reason to fear.
+injection: check-deps
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/log/run.py --seed 1000 --count 200000
+
 bench: bench-deps
 	@$(MAKE) --no-print-directory -s all
 	@python3 tests/bench/language.py --markdown docs/PERFORMANCE.md
@@ -229,5 +234,5 @@ endif
 clean:
 	rm -rf build build-san build-fuzz
 
-.PHONY: interop interop-deps all units differential soak fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
+.PHONY: injection interop interop-deps all units differential soak fuzzers replays fuzz fuzz-deps hook hook-needs deps check-deps bench-deps demo check bench tidy install clean
 -include $(SPCC_OBJS:.o=.d) $(SPCD_OBJS:.o=.d) $(TLS_OBJS:.o=.d) $(TOKEN_OBJS:.o=.d) $(UNITS:=.d)

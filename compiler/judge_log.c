@@ -84,11 +84,9 @@ void
 judge_error_log(struct unit *unit, struct node *node)
 {
     const struct word *word = &node->word[1];
-    u64 size;
+    log_judge(unit, node);
     if (begins_with(word->text, "syslog:"))
         judge_syslog(unit, word);
-    else if (begins_with(word->text, "memory:"))
-        judge_size(unit, word, (u32)strlen("memory:"), 1, &size);
 }
 
 /* ---- log_format ---- */

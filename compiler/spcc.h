@@ -629,6 +629,8 @@ void syslog_compile(struct unit *unit, const struct word *word, struct blob_log 
 /* access_log.c: the access records of a server, those of the innermost level that has some. */
 void access_log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);
 
+/* log.c: an error_log; one that is wrong is broken then. */
+void log_judge(struct unit *unit, struct node *node);
 /* log.c: the log records of a level, those of the innermost level that has some. */
 void log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count);
 

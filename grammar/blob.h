@@ -44,6 +44,8 @@ enum {
     PASS_MOST = 10, /* how often a session may be passed on, as in nginx */
     CAPTURE_MAX = 9, /* of a regular expression: $1 to $9 */
     INDEX_BITS_MAX = 31,
+    LOG_RATE_MAX = 1000 * 1000, /* lines a second */
+    LOG_RING_LEAST = 4096,      /* bytes of memory:SIZE: room for a line of any length */
     CACHE_MOST = 1024 * 1024,
     CODE_AT = 8, /* where the code of regular expressions begins: aligned for PCRE2 */
     CODE_LEAST = 64,

@@ -14,6 +14,7 @@
 
 enum {
     RESOLVE_AGAIN_S = 10,
+    REPORT_S = 1, /* of what rate= of an error_log has left out */
     FDS_LEAST = 1024,
     FDS_MOST = 4 << 20,
     LOOPS_LEAST = 64,
@@ -30,7 +31,7 @@ static struct {
     bool draining;
     ev_io io;
     ev_async wake;
-    ev_timer drain, resolve, look;
+    ev_timer drain, resolve, look, report;
     ev_signal signal[5];
     struct incoming {
         int blob, *socket, *log, *file;
@@ -78,6 +79,8 @@ publish(struct generation *g)
         ev_timer_again(control.loop, &control.resolve);
     else
         ev_timer_stop(control.loop, &control.resolve);
+    if (g->log_pace)
+        ev_timer_again(control.loop, &control.report);
     if (control.channel < 0 && files_are_watched(g->surroundings))
         ev_timer_again(control.loop, &control.look);
     else
@@ -326,8 +329,7 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
         log_cache_reopen();
         for (u32 i = 0; i < current->log_count; i++) {
-            int fd = surroundings_open_log(current->log_path[i], surroundings_is_secret(current, i),
-                                           &control.current->logger);
+            int fd = surroundings_open_log(current, i, &control.current->logger);
             if (fd >= 0)
                 log_file_reopen(current->log_path[i], fd);
         }
@@ -338,6 +340,15 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     default:
         end(NULL);
     }
+}
+
+/* Once a second, of each generation that has sessions; it runs on when none of them has a rate any more. */
+static void
+on_report(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)timer, (void)events;
+    for (const struct generation *g = control.current; g; g = g->next)
+        generation_report(g, false);
 }
 
 static void
@@ -389,6 +400,7 @@ watch(void)
     ev_async_init(&control.wake, on_wake);
     ev_async_start(control.loop, &control.wake);
     ev_timer_init(&control.resolve, on_resolve, 0, RESOLVE_AGAIN_S);
+    ev_timer_init(&control.report, on_report, 0, REPORT_S);
     ev_timer_init(&control.look, on_look, 0, FILES_LOOK_MS / 1000.0);
     if (control.channel >= 0) {
         ev_io_init(&control.io, on_message, control.channel, EV_READ);

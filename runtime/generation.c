@@ -170,6 +170,7 @@ static struct logger
 make_logger(const struct generation *g, u32 first, u32 count)
 {
     struct logger logger = {.blob = g->blob, .sink = &g->blob->log[first], .fd = &g->log_fd[first], .count = count};
+    logger.pace = g->log_pace ? &g->log_pace[first] : NULL;
     for (u32 i = 0; i < count; i++)
         if (logger.sink[i].level > logger.level)
             logger.level = logger.sink[i].level;
@@ -184,7 +185,11 @@ open_loggers(struct generation *g)
     const struct blob_main *main = &blob->main[1];
     g->log_fd = malloc(blob->log_count * sizeof *g->log_fd);
     g->server_logger = calloc(blob->server_count, sizeof *g->server_logger);
-    if (!g->log_fd || !g->server_logger)
+    bool paced = false;
+    for (u32 i = 1; i < blob->log_count; i++)
+        paced |= blob->log[i].rate != 0;
+    g->log_pace = paced ? calloc(blob->log_count, sizeof *g->log_pace) : NULL;
+    if (!g->log_fd || !g->server_logger || (paced && !g->log_pace))
         return false;
     g->logger = main->log_count ? make_logger(g, main->log, main->log_count) : log_default;
     for (u32 i = 1; i < blob->server_count; i++) {
@@ -230,6 +235,7 @@ free_generation(struct generation *g)
         if (g->blob->log[i].sink == SINK_SYSLOG)
             close(g->log_fd[i]);
     free(g->log_fd);
+    free(g->log_pace);
     free(g->server_logger);
     upstream_close(g);
     tls_close(g->blob, g->tls);
@@ -264,9 +270,19 @@ generation_open(struct surroundings *surroundings, const struct generation *old)
 }
 
 void
+generation_report(const struct generation *g, bool all)
+{
+    struct logger logger = {.blob = g->blob, .sink = g->blob->log, .fd = g->log_fd, .pace = g->log_pace,
+                            .count = g->blob->log_count};
+    if (g->log_pace)
+        log_report(&logger, all);
+}
+
+void
 generation_close(struct generation *g)
 {
     struct surroundings *s = g->surroundings;
+    generation_report(g, true);
     for (u32 i = 0; i < s->log_count; i++) {
         log_file_drop(s->log_path[i]);
         s->log[i] = -1;

@@ -1,6 +1,6 @@
 /*
- * error_log: one line, one write() for each sink that wants its level. The form is nginx's, because
- * operators' tools read it.
+ * error_log: one line, one write() for each sink that wants its level and has not reached its rate. The form is
+ * nginx's, because operators' tools read it, or JSON.
  */
 #include "spcd.h"
 
@@ -127,18 +127,97 @@ append_escaped(char *line, size_t at, const char *text)
     return at;
 }
 
+enum { JSON_LINE = 6 * LOG_LINE + 256 }; /* each byte of the message may become six */
+
+/* A line, as text and as JSON, made when the first sink asks for it. */
+struct line {
+    enum level level;
+    u64 connection;
+    const char *message;
+    size_t text_size, json_size; /* 0: not made yet */
+    char text[LOG_LINE], json[JSON_LINE];
+};
+
 static void
-write_line(const struct logger *logger, enum level level, const char *line, size_t size)
+make_text(struct line *line)
 {
-    for (u32 i = 0; i < logger->count; i++) {
+    const char *level = blob_level_word(line->level);
+    size_t at = append(line->text, 0, "%s [%s] %d#%d: ", clock_text(), level, getpid(), gettid());
+    if (line->connection)
+        at = append(line->text, at, "*%llu ", (unsigned long long)line->connection);
+    at = append_escaped(line->text, at, line->message);
+    line->text[at++] = '\n';
+    line->text_size = at;
+}
+
+static void
+make_json(struct line *line)
+{
+    struct output out = {(u8 *)line->json, sizeof line->json, 0};
+    char stamp[32], zone[8];
+    struct tm local;
+    time_t now = time(NULL);
+    localtime_r(&now, &local);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &local);
+    strftime(zone, sizeof zone, "%z", &local); /* +hhmm */
+    output_print(&out, "{\"time\":\"%s%.3s:%s\",\"level\":\"%s\",\"pid\":%d,\"tid\":%d", stamp, zone, zone + 3,
+                 blob_level_word(line->level), getpid(), gettid());
+    if (line->connection)
+        output_print(&out, ",\"connection\":%llu", (unsigned long long)line->connection);
+    output_print(&out, ",\"message\":\"");
+    escape_put(ESCAPE_UTF8, &out, (const u8 *)line->message, strlen(line->message));
+    output_print(&out, "\"}\n");
+    line->json_size = out.used;
+}
+
+static void
+write_line(const struct logger *logger, u32 index, struct line *line)
+{
+    const struct blob_log *sink = &logger->sink[index];
+    bool json = sink->flags & LOG_JSON;
+    if (json && !line->json_size)
+        make_json(line);
+    else if (!json && !line->text_size)
+        make_text(line);
+    const char *text = json ? line->json : line->text;
+    size_t size = json ? line->json_size : line->text_size;
+    u32 severity = line->level > LEVEL_EMERG ? line->level - LEVEL_EMERG : 0;
+    if (sink->sink == SINK_SYSLOG)
+        syslog_send(logger->blob, sink, logger->fd[index], severity, text, size - 1); /* without the newline */
+    else if (sink->sink == SINK_MEMORY)
+        ring_write(logger->fd[index], sink->size, text, size);
+    else
+        (void)!write(logger->fd[index], text, size);
+}
+
+/* May another line be written in this second? */
+static bool
+may_write(const struct logger *logger, u32 index)
+{
+    struct log_pace *pace = logger->pace ? &logger->pace[index] : NULL;
+    if (!pace || !logger->sink[index].rate)
+        return true;
+    long long now = time(NULL), second = atomic_load(&pace->second);
+    if (second != now && atomic_compare_exchange_strong(&pace->second, &second, now))
+        atomic_store(&pace->lines, 0);
+    bool may = atomic_fetch_add(&pace->lines, 1) < logger->sink[index].rate;
+    if (!may)
+        atomic_fetch_add(&pace->left_out, 1);
+    return may;
+}
+
+void
+log_report(const struct logger *logger, bool all)
+{
+    for (u32 i = 1; i < logger->count; i++) {
         const struct blob_log *sink = &logger->sink[i];
-        if (level > sink->level)
-            continue;
-        if (sink->sink == SINK_SYSLOG)
-            syslog_send(logger->blob, sink, logger->fd[i], level > LEVEL_EMERG ? level - LEVEL_EMERG : 0, line,
-                        size - 1); /* without the newline */
-        else
-            (void)!write(logger->fd[i], line, size);
+        struct log_pace *pace = &logger->pace[i];
+        u32 count = !all && atomic_load(&pace->second) == time(NULL) ? 0 : atomic_exchange(&pace->left_out, 0);
+        char message[ADDRESS_TEXT];
+        struct line line = {.level = sink->level < LEVEL_WARN ? sink->level : LEVEL_WARN, .message = message};
+        snprintf(message, sizeof message, "%u lines were left out, since rate=%u/s was reached", count, sink->rate);
+        if (count > 0)
+            write_line(logger, i, &line);
     }
 }
 
@@ -147,19 +226,19 @@ log_write(const struct logger *logger, enum level level, u64 connection, int err
 {
     if (!log_wants(logger, level))
         return;
-    char line[LOG_LINE], text[LOG_LINE] = "";
-    size_t at = append(line, 0, "%s [%s] %d#%d: ", clock_text(), blob_level_word(level), getpid(), gettid());
-    if (connection)
-        at = append(line, at, "*%llu ", (unsigned long long)connection);
+    char message[LOG_LINE] = "";
+    struct line line;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    at = append_escaped(line, at, text);
     if (error)
-        at = append(line, at, " (%d: %s)", error, strerrordesc_np(error));
-    line[at++] = '\n';
-    write_line(logger, level, line, at);
+        append(message, strlen(message), " (%d: %s)", error, strerrordesc_np(error));
+    line.level = level, line.connection = connection, line.message = message;
+    line.text_size = line.json_size = 0; /* made when they are asked for */
+    for (u32 i = 0; i < logger->count; i++)
+        if (level <= logger->sink[i].level && may_write(logger, i))
+            write_line(logger, i, &line);
 }
 
 void

@@ -165,11 +165,18 @@ void datagrams_flush(struct datagrams *datagrams, int fd);
 
 enum { LOG_LINE = 2048 }; /* nginx's limit for a line */
 
+/* How many lines there were in this second, of a sink with rate=, and how many were left out; of all threads. */
+struct log_pace {
+    atomic_llong second;
+    atomic_uint lines, left_out;
+};
+
 /* Where the lines of the main context or of one server go. */
 struct logger {
     const struct blob *blob;  /* of the sinks; NULL: only standard error is among them */
     const struct blob_log *sink;
     const int *fd;    /* one for each sink */
+    struct log_pace *pace; /* the same; NULL: no rate= is kept */
     u32 count;
     enum level level; /* the most talkative of the sinks: what is beyond it need not be written */
 };
@@ -188,6 +195,9 @@ log_wants(const struct logger *logger, enum level level)
 void log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* Say how many lines each of the logger's sinks has left out in a second that is over, or, if all, so far. */
+void log_report(const struct logger *logger, bool all);
+
 /* In the server: the descriptor for path, which stays the same number for as long as anyone uses it. fd is
  * taken: it is where path's lines go from now on. One log_file_drop() for each log_file_take(). */
 int log_file_take(const char *path, int fd);
@@ -201,6 +211,13 @@ bool log_default_to(const char *path);
 
 /* "spcd: [emerg] what: why" on standard error, exit status 1: before ready only. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- ring.c: error_log memory:SIZE ---- */
+
+/* The ring of that name, "memory:32m", the same one for as long as this process lives. -1: errno. */
+int ring_open(const char *name);
+/* Write a line of length bytes, over the oldest if size is reached. */
+void ring_write(int fd, u32 size, const void *line, size_t length);
 
 /* ---- syslog.c ---- */
 
@@ -306,9 +323,7 @@ bool surroundings_open(struct surroundings *surroundings, const struct surroundi
                        const struct logger *logger);
 /* Open all log files anew; or one, -1 if that fails. */
 bool surroundings_open_logs(struct surroundings *surroundings, const struct logger *logger);
-int surroundings_open_log(const char *path, bool secret, const struct logger *logger);
-/* Is it a log that nobody else may read? */
-bool surroundings_is_secret(const struct surroundings *surroundings, u32 log);
+int surroundings_open_log(const struct surroundings *surroundings, u32 log, const struct logger *logger);
 
 /* In the server: where old has the same socket as one that was received, keep old's descriptor instead. */
 void surroundings_adopt(struct surroundings *surroundings, const struct surroundings *old);
@@ -442,6 +457,7 @@ struct generation {
     struct generation *next;     /* older */
     struct surroundings *surroundings;
     const struct blob *blob;
+    struct log_pace *log_pace;   /* the same; NULL: no error_log has a rate */
     int *log_fd;                 /* one for each of the blob's log records */
     struct logger logger;        /* of the main context */
     struct logger *server_logger; /* one for each of the blob's servers */
@@ -464,6 +480,8 @@ struct generation {
  * NULL. NULL: logged why. */
 struct generation *generation_open(struct surroundings *surroundings, const struct generation *old);
 void generation_close(struct generation *generation);
+/* Say how many lines its logs have left out: log_report(). */
+void generation_report(const struct generation *generation, bool all);
 
 enum counter {
 #define COUNTER(id, says) COUNTER_##id,

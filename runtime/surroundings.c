@@ -56,7 +56,8 @@ find_path(const struct surroundings *s, const char *path)
 u32
 surroundings_log(const struct surroundings *s, const struct blob_log *record)
 {
-    return record->sink == SINK_FILE ? find_path(s, blob_string(&s->mapping->blob, record->path)) : UINT32_MAX;
+    bool has = record->sink == SINK_FILE || record->sink == SINK_MEMORY;
+    return has ? find_path(s, blob_string(&s->mapping->blob, record->path)) : UINT32_MAX;
 }
 
 static int *
@@ -90,7 +91,8 @@ surroundings_new(struct mapping *mapping)
     s->log_path = paths;
     for (u32 i = 1; i < blob->log_count; i++) {
         const char *path = blob_string(blob, blob->log[i].path);
-        if (blob->log[i].sink == SINK_FILE && find_path(s, path) == UINT32_MAX)
+        bool has = blob->log[i].sink == SINK_FILE || blob->log[i].sink == SINK_MEMORY;
+        if (has && find_path(s, path) == UINT32_MAX)
             s->log_path[s->log_count++] = path;
     }
     s->log = new_fds(s->log_count);
@@ -279,30 +281,41 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
 
 /* ---- log files ---- */
 
-int
-surroundings_open_log(const char *path, bool secret, const struct logger *logger)
+/* What the records say of the log at that place in log[]. */
+struct kind {
+    bool secret, memory;
+};
+
+static struct kind
+kind_of(const struct surroundings *s, u32 log)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, secret ? 0600 : 0644);
+    const struct blob *blob = &s->mapping->blob;
+    struct kind kind = {0};
+    for (u32 i = 1; i < blob->log_count; i++)
+        if (surroundings_log(s, &blob->log[i]) == log) {
+            kind.secret |= (blob->log[i].flags & LOG_SECRET) != 0;
+            kind.memory |= blob->log[i].sink == SINK_MEMORY;
+        }
+    return kind;
+}
+
+int
+surroundings_open_log(const struct surroundings *s, u32 log, const struct logger *logger)
+{
+    struct kind kind = kind_of(s, log);
+    const char *path = s->log_path[log];
+    int fd = kind.memory ? ring_open(path) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
+                                                  kind.secret ? 0600 : 0644);
     if (fd < 0)
         refuse(logger, "open()", path, errno);
     return fd;
 }
 
 bool
-surroundings_is_secret(const struct surroundings *s, u32 log)
-{
-    const struct blob *blob = &s->mapping->blob;
-    bool secret = false;
-    for (u32 i = 1; i < blob->log_count && !secret; i++)
-        secret = blob->log[i].flags & LOG_SECRET && surroundings_log(s, &blob->log[i]) == log;
-    return secret;
-}
-
-bool
 surroundings_open_logs(struct surroundings *s, const struct logger *logger)
 {
     for (u32 i = 0; i < s->log_count; i++) {
-        int fd = surroundings_open_log(s->log_path[i], surroundings_is_secret(s, i), logger);
+        int fd = surroundings_open_log(s, i, logger);
         if (fd < 0)
             return false;
         if (s->log[i] >= 0)

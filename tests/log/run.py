@@ -1,0 +1,268 @@
+#!/usr/bin/python3
+"""What a .talk cannot say of logs: rings in memory, JSON, rates; and that no byte of a client's makes a line.
+
+    tests/log/run.py [--count N] [--seed S]
+
+N sessions, one after the other, send bytes made up at random wherever a client has a say: SNI and ALPN
+of a ClientHello, addresses and TLVs of PROXY headers, anything else before the content. Each must leave one line in
+every log, and each line must parse. Programs: as for tests/run. Last line: "N passed, N failed".
+"""
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, ROOT + "/tests/engine")
+sys.dont_write_bytecode = True
+
+from server import Server  # noqa: E402
+from talk import Failure  # noqa: E402
+from wire import Ports  # noqa: E402
+
+LEVEL = rb"(info|notice|warn|error|crit|alert|emerg)"
+LINE = re.compile(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[" + LEVEL + rb"\] \d+#\d+: [ -~\x80-\xff]+")
+RING = 4096
+PATIENCE = 20
+
+
+def need(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+class Play:
+    """A server in a folder of its own."""
+
+    def __init__(self, stream, ports, level="info"):
+        self.folder = tempfile.mkdtemp(prefix="spc-log-")
+        self.ports = {name: Ports().take() for name in ports}
+        build = os.environ.get("SPCD_BUILD", "build")
+        tools = {name: os.environ.get(name.upper(), f"{ROOT}/{build}/{name}") for name in ("spcc", "spcd")}
+        self.server = Server("spcd", self.folder, tools)
+        text = stream.format(dir=self.folder, **self.ports)
+        settings = {"workers": "1", "level": level, "connections": "512"}
+        need(self.server.place(self.server.whole_config("", text, settings)), "spcc refuses the configuration")
+        self.server.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.end()
+        if kind is None:
+            shutil.rmtree(self.folder)
+
+    def end(self):
+        if self.server.process.poll() is None:
+            self.server.signal("TERM")
+            self.server.process.wait(PATIENCE)
+
+    def visit(self, port, data=b""):
+        """What the server says to a client that sends data; a reset is an end."""
+        with socket.create_connection(("127.0.0.1", self.ports[port]), timeout=PATIENCE) as client:
+            said = b""
+            try:
+                client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+                while block := client.recv(65536):
+                    said += block
+            except OSError as error:
+                need(not isinstance(error, TimeoutError), f"{port}: no end")
+            return said
+
+    def lines(self, name):
+        path = f"{self.folder}/{name}"
+        return open(path, "rb").read().splitlines(keepends=True) if os.path.exists(path) else []
+
+    def await_lines(self, name, count):
+        good = self.server.wait(lambda: sum(line.endswith(b"\n") for line in self.lines(name)) >= count, PATIENCE)
+        need(good, f"{name}: {len(self.lines(name))} lines, not {count}")
+        return self.lines(name)
+
+
+# ---- memory, JSON, rate ----
+
+def ring_of(pid):
+    folder = f"/proc/{pid}/fd"
+    for name in os.listdir(folder):
+        if os.readlink(f"{folder}/{name}").startswith("/memfd:error_log"):
+            return open(f"{folder}/{name}", "rb").read()
+    raise Failure("no ring in memory")
+
+
+def memory():
+    with Play("server {{ listen 127.0.0.1:{front}; error_log memory:4k info; return hello; }}", ["front"]) as play:
+        pid = play.server.process.pid
+        for _ in range(5):
+            play.visit("front")
+        ring = ring_of(pid)
+        need(ring.count(b" connected to ") == 5, f"not 5 lines: {ring}")
+        need(all(LINE.fullmatch(line) for line in ring.splitlines()), f"odd lines: {ring}")
+        play.server.signal("USR1")
+        play.server.signal("HUP")
+        time.sleep(0.5)
+        play.visit("front")
+        need(ring_of(pid).count(b" connected to ") == 6, "USR1 or HUP lost the ring")
+        for _ in range(100):
+            play.visit("front")
+        ring = ring_of(pid)
+        need(len(ring) <= RING, f"the ring has grown to {len(ring)} bytes")
+        need(re.search(rb"\*106 client", ring) and not re.search(rb"\*[1-9] client", ring), f"not the newest: {ring}")
+
+
+def as_json():
+    with Play("server {{ listen 127.0.0.1:{front}; error_log {dir}/j.log info format=json; return hello; }}",
+              ["front"]) as play:
+        for _ in range(3):
+            play.visit("front")
+        for number, line in enumerate(play.await_lines("j.log", 3), 1):
+            found = json.loads(line)
+            need(list(found) == ["time", "level", "pid", "tid", "connection", "message"], f"keys: {line}")
+            need(found["connection"] == number and found["level"] == "info", f"values: {line}")
+            need(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", found["time"]), f"time: {line}")
+            need(re.fullmatch(r"client 127\.0\.0\.1:\d+ connected to .*", found["message"]), f"message: {line}")
+
+
+def rate():
+    with Play("server {{ listen 127.0.0.1:{front}; error_log {dir}/r.log info rate=2/s; return hello; }}",
+              ["front"]) as play:
+        for _ in range(40):
+            play.visit("front")
+
+        def sums():
+            lines = [line.decode() for line in play.lines("r.log")]
+            said = re.compile(r"\[warn\] \S+ (\d+) lines were left out, since rate=2/s was reached")
+            left = [said.search(line) for line in lines]
+            return sum(not one for one in left), sum(int(one[1]) for one in left if one)
+
+        need(play.server.wait(lambda: sum(sums()) == 40, PATIENCE), f"lines and lines left out: {sums()}, not 40")
+        need(0 < sums()[0] < 40, f"no rate was kept: {sums()}")
+
+
+# ---- injection ----
+
+STREAM = """
+    log_format plain 'one [$ssl_preread_server_name] [$ssl_preread_alpn_protocols] [$proxy_protocol_addr] '
+                     '[$proxy_protocol_tlv_authority] [$proxy_protocol_tlv_alpn] [$proxy_protocol_tlv_0xee] two';
+    log_format quoted escape=json '{{"a":"$ssl_preread_server_name","b":"$ssl_preread_alpn_protocols",'
+                     '"c":"$proxy_protocol_tlv_authority","d":"$proxy_protocol_tlv_alpn",'
+                     '"e":"$proxy_protocol_tlv_0xee"}}';
+    log_format typed json {{
+        a $ssl_preread_server_name;
+        b "alpn: $ssl_preread_alpn_protocols";
+        c $proxy_protocol_tlv_authority;
+        d $proxy_protocol_tlv_alpn;
+        e $proxy_protocol_tlv_0xee;
+        port $proxy_protocol_port;
+        status $status;
+    }}
+    access_log {dir}/plain.log plain;
+    access_log {dir}/quoted.log quoted;
+    access_log {dir}/typed.log typed;
+    access_log {dir}/named/at-$ssl_preread_server_name$proxy_protocol_tlv_authority plain;
+    error_log {dir}/error.text info;
+    error_log {dir}/error.json info format=json;
+    server {{ listen 127.0.0.1:{hello}; ssl_preread on; return bye; }}
+    server {{ listen 127.0.0.1:{proxied} proxy_protocol; return bye; }}
+    server {{ listen 127.0.0.1:{both} proxy_protocol; ssl_preread on; return bye; }}
+"""
+
+
+def some(chance, most):
+    """Bytes that a log line has reason to fear, more often than others."""
+    fearsome = [b"\n", b"\r", b"\0", b'"', b"\\", b"\x1b[2J", b"\x7f", b"\xff", b"\xc2", b"\xe2\x80\xa8", b"../",
+                b"/", b"{", b"}", b"%n"]
+    made = b""
+    while len(made) < chance.randrange(1, most):
+        made += chance.choice(fearsome) if chance.random() < 0.5 else chance.randbytes(chance.randrange(1, 8))
+    return made[:most]
+
+
+def sized(data, size):
+    return len(data).to_bytes(size, "big") + data
+
+
+def client_hello(chance, name=None):
+    name = name or some(chance, 200)
+    alpn = b"".join(sized(some(chance, 40), 1) for _ in range(chance.randrange(1, 4)))
+    extensions = struct.pack(">H", 0) + sized(sized(b"\0" + sized(name, 2), 2), 2)
+    extensions += struct.pack(">H", 16) + sized(sized(alpn, 2), 2)
+    body = b"\3\3" + chance.randbytes(32) + b"\0" + sized(b"\x13\x01", 2) + b"\1\0" + sized(extensions, 2)
+    return b"\x16\3\1" + sized(b"\1" + sized(body, 3), 2)
+
+
+def header(chance):
+    kind = chance.random()
+    if kind < 0.1:
+        return b"PROXY " + some(chance, 60) + b"\r\n"
+    if kind < 0.2:
+        return some(chance, 100)
+    tlvs = b"".join(bytes([chance.choice((1, 2, 5, 0xEE, 0x20, chance.randrange(256)))]) + sized(some(chance, 100), 2)
+                    for _ in range(chance.randrange(5)))
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + sized(chance.randbytes(12) + tlvs, 2)
+
+
+def check_logs(play, count):
+    for line in play.await_lines("plain.log", count):
+        need(re.fullmatch(rb"one \[[ -~]*\] two\n", line), f"plain.log: {line}")
+    for line in play.await_lines("quoted.log", count):
+        json.loads(line.decode("utf-8", "surrogateescape"))
+    for line in play.await_lines("typed.log", count):
+        found = json.loads(line.decode("utf-8"))
+        need(found["status"] in (200, 400, 500) and list(found)[-1] == "status", f"typed.log: {line}")
+    for name in ("plain.log", "quoted.log", "typed.log"):
+        data = open(f"{play.folder}/{name}", "rb").read()
+        need(data.count(b"\n") == count and data.endswith(b"\n"), f"{name}: {data.count(10)} lines, not {count}")
+    for line in open(f"{play.folder}/error.text", "rb").read().split(b"\n")[:-1]:
+        need(LINE.fullmatch(line), f"error.text: {line}")
+    for line in open(f"{play.folder}/error.json", "rb").read().split(b"\n")[:-1]:
+        need(json.loads(line.decode("utf-8"))["message"], f"error.json: {line}")
+    outside = [name for name in os.listdir(play.folder) if name.startswith("at-")]
+    need(not outside, f"written outside: {outside}")
+    need(os.listdir(f"{play.folder}/named"), "no file is named by what a client said")
+
+
+def injection(count, seed):
+    chance = random.Random(seed)
+    with Play(STREAM, ["hello", "proxied", "both"]) as play:
+        os.mkdir(f"{play.folder}/named")
+        play.visit("hello", client_hello(chance, b"good"))
+        for _ in range(count):
+            port = chance.choice(("hello", "proxied", "both"))
+            data = header(chance) if port != "hello" else b""
+            if port != "proxied":
+                data += client_hello(chance) if chance.random() < 0.9 else some(chance, 300)
+            play.visit(port, data)
+        check_logs(play, count + 1)
+        play.end()
+        need(play.server.process.returncode == 0, f"exit status {play.server.process.returncode}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=1)
+    wish = parser.parse_args()
+    passed = failed = 0
+    for test in (memory, as_json, rate, lambda: injection(wish.count, wish.seed)):
+        try:
+            test()
+            passed += 1
+        except Failure as failure:
+            failed += 1
+            print(f"FAILED {getattr(test, '__name__', 'injection')}: {failure}")
+    print(f"{passed} passed, {failed} failed")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
