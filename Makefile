@@ -182,6 +182,8 @@ bench: bench-deps
 	@python3 tests/bench/language.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/tables.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/lookups.py --markdown docs/PERFORMANCE.md
+	@$(MAKE) --no-print-directory -s $(BUILD)/choose
+	@python3 tests/bench/choices.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/names.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/footprint.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/datagrams.py --markdown docs/PERFORMANCE.md

@@ -24,15 +24,44 @@ time_now(const struct choice *choice, u32 i)
     return waited_ms > ms ? waited_ms : ms;
 }
 
-static double
-compare(const struct choice *choice, u32 i, u32 j)
+/* What peer i has to do, and for which weight. */
+struct load {
+    double amount, weight;
+};
+
+static struct load
+load_now(const struct choice *choice, u32 i)
 {
-    const struct peer *peer = choice->balance->peer;
-    i64 weight = choice_weight(choice, i), other = choice_weight(choice, j);
-    if (!choice->upstream->record->timing)
-        return (double)(peer[i].connections * other - peer[j].connections * weight);
-    return load_of_time(time_now(choice, i), peer[i].connections) * (double)other -
-           load_of_time(time_now(choice, j), peer[j].connections) * (double)weight;
+    u32 connections = choice->balance->peer[i].connections;
+    bool timed = choice->upstream->record->timing;
+    return (struct load){timed ? load_of_time(time_now(choice, i), connections) : connections,
+                         (double)choice_weight(choice, i)};
+}
+
+/* Below 0: a is less for its weight than b; 0: as much. */
+static double
+compare(struct load a, struct load b)
+{
+    return a.amount * b.weight - b.amount * a.weight;
+}
+
+/* The first of those that have the least; many: there are others. */
+static u32
+find_least(struct choice *choice, const struct range *range, struct load *least, bool *many)
+{
+    u32 best = NOBODY;
+    for (u32 i = range->first; i < range->end; i++) {
+        if (!choice_may(choice, i))
+            continue;
+        struct load load = load_now(choice, i);
+        double more = best == NOBODY ? -1 : compare(load, *least);
+        *many = more == 0 || (*many && more > 0);
+        if (more >= 0)
+            continue;
+        best = i;
+        *least = load;
+    }
+    return best;
 }
 
 /* One in turn of those that have the least. */
@@ -40,18 +69,12 @@ static u32
 walk(struct choice *choice, struct range *range)
 {
     struct peer *peer = choice->balance->peer;
-    u32 best = NOBODY;
+    struct load least = {0};
     bool many = false;
+    u32 best = find_least(choice, range, &least, &many);
     i64 total = 0;
-    for (u32 i = range->first; i < range->end; i++) {
-        if (!choice_may(choice, i))
-            continue;
-        double load = best == NOBODY ? -1 : compare(choice, i, best);
-        many = load == 0 || (many && load > 0);
-        best = load < 0 ? i : best;
-    }
-    for (u32 i = best, least = best; many && i < range->end; i++) {
-        if (!choice_may(choice, i) || compare(choice, i, least) != 0)
+    for (u32 i = best; many && i < range->end; i++) {
+        if (!choice_may(choice, i) || compare(load_now(choice, i), least) != 0)
             continue;
         total += turns_take(choice, i);
         if (peer[i].current_weight > peer[best].current_weight)
@@ -100,7 +123,7 @@ least_random(struct choice *choice)
         if (!two)
             return choice_made(choice, i);
         if (first != NOBODY)
-            return choice_made(choice, compare(choice, i, first) > 0 ? first : i);
+            return choice_made(choice, compare(load_now(choice, i), load_now(choice, first)) > 0 ? first : i);
         first = i;
     }
     return turns_choose(choice);
