@@ -18,11 +18,13 @@ compile_server(struct unit *unit, const struct word *word, const char *value, st
     struct address address;
     if (value_address(value, false, &address) != ADDRESS_OK)
         return; /* it was reported */
-    if (address.family == FAMILY_NONE)
-        later_say(unit, word->span, arena_print(&unit->arena, "the host name in %s", show(unit, value, strlen(value))),
-                  "host names of syslog servers");
-    else
-        record->address = listen_address(unit, &address, address.port != 0 ? address.port : SYSLOG_PORT, word->span);
+    u32 port = address.port != 0 ? address.port : SYSLOG_PORT;
+    if (address.family != FAMILY_NONE) {
+        record->address = listen_address(unit, &address, port, word->span);
+        return;
+    }
+    record->host = image_text(unit, address.host, address.host_size);
+    record->port = port;
 }
 
 static void

@@ -177,6 +177,21 @@ make_logger(const struct generation *g, u32 first, u32 count)
     return logger;
 }
 
+/* One whose host is not found loses its lines until the name resolves; who resolves names tries again. */
+static int
+open_syslog(struct generation *g, const struct blob_log *log)
+{
+    const char *why;
+    int fd = syslog_open(g->blob, log, &why);
+    if (fd < 0 && why) {
+        g->unresolved_count++;
+        log_write(&log_default, LEVEL_ERROR, 0, 0,
+                  "host not found in syslog \"%s\" (%s); its lines are lost until it is",
+                  blob_string(g->blob, log->host), why);
+    }
+    return fd;
+}
+
 /* Needs no more than the blob; the descriptors are filled in by take_logs(). */
 static bool
 open_loggers(struct generation *g)
@@ -200,7 +215,7 @@ open_loggers(struct generation *g)
         u32 file = surroundings_log(g->surroundings, &blob->log[i]);
         g->log_fd[i] = file == UINT32_MAX ? log_default.fd[0] : g->surroundings->log[file];
         if (blob->log[i].sink == SINK_SYSLOG)
-            g->log_fd[i] = syslog_open(blob, &blob->log[i]);
+            g->log_fd[i] = open_syslog(g, &blob->log[i]);
     }
     return true;
 }
@@ -232,7 +247,7 @@ free_generation(struct generation *g)
         regexes_close(g->regexes);
     free(g->listener_count);
     for (u32 i = 0; g->log_fd && i < g->blob->log_count; i++)
-        if (g->blob->log[i].sink == SINK_SYSLOG)
+        if (g->blob->log[i].sink == SINK_SYSLOG && g->log_fd[i] >= 0)
             close(g->log_fd[i]);
     free(g->log_fd);
     free(g->log_pace);

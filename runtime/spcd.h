@@ -221,8 +221,8 @@ void ring_write(int fd, u32 size, const void *line, size_t length);
 
 /* ---- syslog.c ---- */
 
-/* A socket to send messages with; -1: there is none. */
-int syslog_open(const struct blob *blob, const struct blob_log *log);
+/* A socket to send messages with, its host resolved; -1: there is none, because of why, or, if that is NULL, errno. */
+int syslog_open(const struct blob *blob, const struct blob_log *log, const char **why);
 /* Send text as a message, of this severity (0 to 7). False: it was lost. */
 bool syslog_send(const struct blob *blob, const struct blob_log *log, int fd, u32 severity, const void *text,
                  size_t size);

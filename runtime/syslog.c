@@ -4,6 +4,8 @@
  */
 #include "spcd.h"
 
+#include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -24,12 +26,37 @@ host_name(void)
     return name;
 }
 
+/* A socket whose other end is the host; the first of its addresses is as good as any. */
+static int
+open_host(const char *host, u32 port_number, const char **why)
+{
+    char port[8];
+    snprintf(port, sizeof port, "%u", port_number);
+    struct addrinfo *found = NULL, hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error) {
+        *why = gai_strerror(error);
+        return -1;
+    }
+    int fd = socket(found->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) != 0) {
+        *why = strerrordesc_np(errno);
+        close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(found);
+    return fd;
+}
+
 int
-syslog_open(const struct blob *blob, const struct blob_log *log)
+syslog_open(const struct blob *blob, const struct blob_log *log, const char **why)
 {
     union address address;
-    address_from_blob(blob, &blob->address[log->address], &address);
     host_name(); /* while there is one thread */
+    *why = NULL;
+    if (!log->address)
+        return open_host(blob_string(blob, log->host), log->port, why);
+    address_from_blob(blob, &blob->address[log->address], &address);
     return socket(address.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
@@ -58,5 +85,8 @@ syslog_send(const struct blob *blob, const struct blob_log *log, int fd, u32 sev
     if (size > sizeof message - head)
         size = sizeof message - head;
     memcpy(message + head, text, size);
-    return sendto(fd, message, head + size, MSG_NOSIGNAL, &address.any, length) >= 0;
+    if (log->address)
+        return sendto(fd, message, head + size, MSG_NOSIGNAL, &address.any, length) >= 0;
+    bool good = send(fd, message, head + size, MSG_NOSIGNAL) >= 0;
+    return good || (errno == ECONNREFUSED && send(fd, message, head + size, MSG_NOSIGNAL) >= 0); /* of an earlier one */
 }

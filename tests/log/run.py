@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import socket
 import struct
@@ -148,6 +149,35 @@ def rate():
         need(0 < sums()[0] < 40, f"no rate was kept: {sums()}")
 
 
+def syslog_host():
+    listeners, port = [], Ports().take()
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            listener = socket.socket(family, socket.SOCK_DGRAM)
+            listener.bind((host, port))
+            listeners.append(listener)
+        except OSError:
+            pass  # a machine without IPv6: then localhost is the other one
+    with Play("log_format m 'said $status'; server {{ listen 127.0.0.1:{front};"
+              " access_log syslog:server=localhost:%d,nohostname,tag=edge m; return hello; }}" % port, ["front"]) as play:
+        for _ in range(2):
+            play.visit("front")
+            ready = select.select(listeners, [], [], PATIENCE)[0]
+            need(ready, "syslog heard nothing")
+            message = ready[0].recv(65536)
+            need(re.fullmatch(rb"<190>\w{3} [ \d]\d [\d:]{8} edge: said 200", message), f"syslog heard: {message}")
+    for listener in listeners:
+        listener.close()
+
+
+def syslog_unknown():
+    with Play("log_format m 'said $status'; server {{ listen 127.0.0.1:{front};"
+              " access_log syslog:server=nobody.invalid m; access_log {dir}/a.log m; return hello; }}", ["front"]) as play:
+        need(play.visit("front") == b"hello", "a server without syslog does not serve")
+        play.await_lines("a.log", 1)
+        need('host not found in syslog "nobody.invalid"' in play.server.read("error.log"), "nothing is said")
+
+
 # ---- injection ----
 
 STREAM = """
@@ -253,7 +283,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     wish = parser.parse_args()
     passed = failed = 0
-    for test in (memory, as_json, rate, lambda: injection(wish.count, wish.seed)):
+    for test in (memory, as_json, rate, syslog_host, syslog_unknown, lambda: injection(wish.count, wish.seed)):
         try:
             test()
             passed += 1
