@@ -14,7 +14,7 @@ class Key:
     def __init__(self, number):
         self.source = f"127.{1 + number // 250}.{number % 250}.1"
         self.inside = self.largest = self.asked = 0
-        self.open = []
+        self.open, self.left = [], []  # left: for proxy_timeout to end
 
     def enters(self, client):
         self.inside += 1
@@ -52,6 +52,7 @@ class Crowd:
         except ConnectionError:
             inside = False
         if inside:
+            self.forget_ended(key)
             entry[2] = "inside"
             self.entered += 1
             key.enters(client)
@@ -63,10 +64,26 @@ class Crowd:
                 self.end(one, key)
             key.open = []
 
+    def forget_ended(self, key):
+        """The server closes a connection before it counts it no more: who has come in since comes after that."""
+        for client in list(key.left):
+            try:
+                ended = client.recv(1, socket.MSG_PEEK) == b""
+            except BlockingIOError:
+                ended = False
+            if ended:
+                self.leave(client, key)
+
+    def leave(self, client, key):
+        key.inside -= 1
+        key.left.remove(client)
+        self.forget(client)
+
     def end(self, client, key):
         """Until it has begun to end it counts, and so it must at the server."""
         how = self.chance.choice(ENDS)
-        if how == "waits":  # for proxy_timeout
+        if how == "waits":
+            key.left.append(client)
             return
         key.inside -= 1
         if how == "shuts":
@@ -91,10 +108,12 @@ class Crowd:
             self.poll.modify(client, select.EPOLLIN)
         elif state == "waits":
             self.answered(client, key, entry)
-        else:  # the server has ended it
-            key.inside -= state == "inside"
+        elif client in key.left:
+            self.leave(client, key)
+        else:  # it has shut, and now the server has too; or the server was faster than its nine companions
             if client in key.open:
                 key.open.remove(client)
+                key.inside -= 1
             self.forget(client)
 
     def turn_all(self, seconds=10.0):
