@@ -138,12 +138,29 @@ compile_named(struct unit *unit, const struct scope *scope, enum directive_id id
             struct permission rule;
             if (read_rule(&node->word[i], true, &rule))
                 *(struct permission *)vector_add(&unit->arena, &rules, sizeof rule) = rule;
-            else if (id == DIRECTIVE_set_real_ip_from)
-                later_say(unit, node->word[i].span, "a host name here", "host names in set_real_ip_from");
         }
     }
     *local = is_denied(&rules, FAMILY_UNIX, NULL);
     return compile_table(unit, &rules, name);
+}
+
+/* What set_real_ip_from names and is no network is a host. */
+static void
+compile_hosts(struct unit *unit, const struct scope *scope, struct blob_server *server)
+{
+    struct permission ignored;
+    server->trusted_host = image_count(unit, SECTION_host);
+    for (const struct node *node = scope_nearest(scope, &directives[DIRECTIVE_set_real_ip_from]); node != NULL;
+         node = node->again) {
+        const struct word *word = &node->word[1];
+        if (node->broken || read_rule(word, true, &ignored))
+            continue;
+        struct blob_host record = {image_text(unit, word->text, word->size)};
+        image_add(unit, SECTION_host, &record, word->span);
+        server->trusted_host_count++;
+    }
+    if (server->trusted_host_count == 0)
+        server->trusted_host = 0;
 }
 
 void
@@ -153,6 +170,7 @@ access_compile(struct unit *unit, const struct scope *scope, struct blob_server 
     bool trusted, introduced;
     read_rules(unit, scope, &rules);
     server->trusted = compile_named(unit, scope, DIRECTIVE_set_real_ip_from, "trust", &trusted);
+    compile_hosts(unit, scope, server);
     server->introducers = compile_named(unit, scope, DIRECTIVE_proxy_protocol_from, "from", &introduced);
     server->denied = compile_table(unit, &rules, "deny");
     server->flags |= (trusted ? SERVER_TRUST_UNIX : 0) | (introduced ? SERVER_FROM_UNIX : 0) |

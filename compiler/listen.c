@@ -355,7 +355,7 @@ add_endpoint(struct unit *unit, struct binding *binding)
     for (u32 i = 0; i < binding->members.count; i++)
         if (member[i].fallback)
             record.server = member[i].server;
-    record.names = server_name_compile(unit, member, binding->members.count, binding->span);
+    record.names = server_name_compile(unit, member, binding->members.count, binding->span, &record.own);
     binding->endpoint = image_add(unit, SECTION_endpoint, &record, binding->span);
     binding->listener = image_count(unit, SECTION_listener); /* the next one */
 }

@@ -11,6 +11,7 @@ struct reader {
     struct unit *unit;
     struct vector exact, head, tail, patterns;
     u32 value; /* the server whose names these are */
+    u32 server, own; /* its record; that of the first that is named as the machine, 0 for none */
 };
 
 static void
@@ -33,8 +34,7 @@ read_name(struct reader *reader, const struct word *word)
         if (record.regex != 0)
             *(struct blob_pattern *)vector_add(&reader->unit->arena, &reader->patterns, sizeof record) = record;
     } else if (strcmp(text, "$hostname") == 0) {
-        later_say(reader->unit, word->span, "the name of the machine, which differs from one to the next,",
-                  "$hostname as a server_name");
+        reader->own = reader->own != 0 ? reader->own : reader->server;
     } else if (text[0] == '.') {
         add_key(reader, &reader->exact, text + 1, size - 1);
         add_key(reader, &reader->head, text, size);
@@ -51,6 +51,7 @@ static void
 read_server(struct reader *reader, const struct name_member *member)
 {
     struct blob_value value = {.server = member->server};
+    reader->server = member->server;
     reader->value = image_add(reader->unit, SECTION_value, &value, member->node->word[0].span);
     for (const struct node *node = member->node->first; node != NULL; node = node->next)
         if (node->row == &directives[DIRECTIVE_server_name] && !node->broken)
@@ -59,13 +60,14 @@ read_server(struct reader *reader, const struct name_member *member)
 }
 
 u32
-server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span)
+server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span, u32 *own)
 {
     struct reader reader = {.unit = unit};
     if (count < 2)
         return 0;
     for (u32 i = 0; i < count; i++)
         read_server(&reader, &member[i]);
+    *own = reader.own;
     struct blob_map record = {.hostnames = 1, .pattern_count = reader.patterns.count};
     record.exact = map_index(unit, reader.exact.item, reader.exact.count, span);
     record.head = map_index(unit, reader.head.item, reader.head.count, span);

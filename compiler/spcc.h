@@ -660,7 +660,8 @@ struct name_member {
     const struct node *node; /* server {} */
     bool fallback;           /* default_server */
 };
-u32 server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span);
+/* own: the server that is named $hostname, if any. */
+u32 server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span, u32 *own);
 
 /* limit.c: limit_conn and limit_conn_rate of a server. */
 void limit_compile(struct unit *unit, const struct scope *scope, struct blob_server *server);

@@ -242,6 +242,7 @@ free_generation(struct generation *g)
     for (u32 i = 0; i < g->shard_count; i++)
         close_shard(g->shard[i]);
     free(g->shard);
+    host_close(g);
     zone_close(g);
     if (g->regexes)
         regexes_close(g->regexes);
@@ -257,6 +258,15 @@ free_generation(struct generation *g)
     free(g);
 }
 
+static void
+name_machine(struct generation *g)
+{
+    gethostname(g->hostname, sizeof g->hostname - 1);
+    for (char *at = g->hostname; *at; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (char)(*at - 'A' + 'a');
+}
+
 struct generation *
 generation_open(struct surroundings *surroundings, const struct generation *old)
 {
@@ -270,8 +280,9 @@ generation_open(struct surroundings *surroundings, const struct generation *old)
         free(g);
         return NULL;
     }
+    name_machine(g);
     g->regexes = regexes_open(g->blob);
-    if (g->regexes && zone_open(g) && open_loggers(g) && upstream_open(g, old)) {
+    if (g->regexes && zone_open(g) && open_loggers(g) && host_open(g) && upstream_open(g, old)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);

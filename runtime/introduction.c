@@ -140,7 +140,9 @@ believe(struct session *s, const struct preamble_peer *client)
     const struct blob_server *server = s->server;
     bool local = s->address.any.sa_family == AF_UNIX;
     bool trusted = local ? server->flags & SERVER_TRUST_UNIX
-                         : server->trusted && geo_value(s->shard->blob, server->trusted, &s->address);
+                         : (server->trusted && geo_value(s->shard->blob, server->trusted, &s->address)) ||
+                               host_has(s->shard->generation, server->trusted_host, server->trusted_host_count,
+                                        &s->address);
     union client_address address = {0};
     if (!trusted)
         return;

@@ -5,6 +5,8 @@
 #include "spcd.h"
 
 #include <errno.h>
+#include <string.h>
+#include <strings.h>
 
 static void
 keep(struct session *s, const struct hello *hello)
@@ -15,14 +17,27 @@ keep(struct session *s, const struct hello *hello)
     kept->alpn = value_keep(s, hello->alpn.text, hello->alpn.size);
 }
 
+static bool
+is_hostname(const struct session *s, const struct value *name)
+{
+    const char *own = s->shard->generation->hostname;
+    size_t size = name->size - (name->text[name->size - 1] == '.');
+    return size == strlen(own) && strncasecmp((const char *)name->text, own, size) == 0;
+}
+
 /* The server of that name takes the session, as nginx has it since 1.25.5. */
 static void
 choose_server(struct session *s, const struct value *name)
 {
     const struct blob *blob = s->shard->blob;
-    if (!session_endpoint(s)->names || name->size == 0)
+    const struct blob_endpoint *endpoint = session_endpoint(s);
+    if (!endpoint->names || name->size == 0)
         return;
-    u32 found = map_value(s, session_endpoint(s)->names, name->text, name->size);
+    if (endpoint->own && is_hostname(s, name)) {
+        s->server = &blob->server[endpoint->own];
+        return;
+    }
+    u32 found = map_value(s, endpoint->names, name->text, name->size);
     if (found)
         s->server = &blob->server[blob->value[found].server];
 }

@@ -451,7 +451,18 @@ u32 upstream_find(const struct blob *blob, const char *name);
 bool upstream_open(struct generation *generation, const struct generation *old);
 void upstream_close(struct generation *generation);
 
+/* ---- host.c: names of hosts that rules are about ---- */
+
+struct host;
+/* Look the blob's host records up; those that are unknown are counted and logged. False: no memory. */
+bool host_open(struct generation *generation);
+void host_close(struct generation *generation);
+/* Does one of count hosts have that address? */
+bool host_has(const struct generation *generation, u32 first, u32 count, const union client_address *address);
+
 /* ---- generation.c ---- */
+
+enum { HOSTNAME_ROOM = 256 };
 
 struct generation {
     struct generation *next;     /* older */
@@ -463,6 +474,8 @@ struct generation {
     struct logger *server_logger; /* one for each of the blob's servers */
     struct regexes *regexes;
     struct tls_shared *tls;         /* one for each of the blob's tls records; NULL: none */
+    struct host *host;              /* one for each of the blob's */
+    char hostname[HOSTNAME_ROOM];   /* of this machine, in lower case */
     struct zone **zone;             /* one for each of the blob's limit_zone records */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */

@@ -78,12 +78,7 @@ variable_connection(struct session *s, struct output *out)
 static bool
 variable_hostname(struct session *s, struct output *out)
 {
-    (void)s;
-    char name[256] = "";
-    gethostname(name, sizeof name - 1);
-    for (char *at = name; *at; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            *at = (char)(*at - 'A' + 'a');
+    const char *name = s->shard->generation->hostname;
     output_put(out, name, strlen(name));
     return true;
 }
