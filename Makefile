@@ -90,6 +90,9 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Icompiler $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) -lpcre2-8 $(TLS_LIBS)
 
+$(BUILD)/unit/tls_memory: ALL_CFLAGS += $(TLS_CFLAGS)
+$(BUILD)/unit/tls_memory: $(BUILD)/runtime/tls/memory.o
+
 units: $(BUILD)/choose $(UNITS)
 
 # Choices of servers without traffic, for tests/balance/.
