@@ -158,8 +158,9 @@ def syslog_host():
             listeners.append(listener)
         except OSError:
             pass  # a machine without IPv6: then localhost is the other one
-    with Play("log_format m 'said $status'; server {{ listen 127.0.0.1:{front};"
-              " access_log syslog:server=localhost:%d,nohostname,tag=edge m; return hello; }}" % port, ["front"]) as play:
+    stream = ("log_format m 'said $status'; server {{ listen 127.0.0.1:{front};"
+              " access_log syslog:server=localhost:%d,nohostname,tag=edge m; return hello; }}" % port)
+    with Play(stream, ["front"]) as play:
         for _ in range(2):
             play.visit("front")
             ready = select.select(listeners, [], [], PATIENCE)[0]
@@ -171,8 +172,9 @@ def syslog_host():
 
 
 def syslog_unknown():
-    with Play("log_format m 'said $status'; server {{ listen 127.0.0.1:{front};"
-              " access_log syslog:server=nobody.invalid m; access_log {dir}/a.log m; return hello; }}", ["front"]) as play:
+    stream = ("log_format m 'said $status'; server {{ listen 127.0.0.1:{front};"
+              " access_log syslog:server=nobody.invalid m; access_log {dir}/a.log m; return hello; }}")
+    with Play(stream, ["front"]) as play:
         need(play.visit("front") == b"hello", "a server without syslog does not serve")
         play.await_lines("a.log", 1)
         need('host not found in syslog "nobody.invalid"' in play.server.read("error.log"), "nothing is said")
