@@ -175,11 +175,19 @@ begins_line(const struct unit *unit, const struct word *word, const struct word 
     return source_place(unit, before->span.end).line < source_place(unit, word->span.start).line;
 }
 
+/* Is the block of node one that its row takes? */
+static bool
+takes_block(const struct directive *row, const struct node *node)
+{
+    return row->opens != 0 &&
+           (row->may_open == NULL || strcmp(node->word[node->word_count - 1].text, row->may_open) == 0);
+}
+
 /* May the argument at index be there, although it begins a line and is a directive? */
 static bool
 is_suspect(const struct directive *row, const struct node *node, u32 index)
 {
-    if (row == NULL || (node->block && row->opens == 0))
+    if (row == NULL || (node->block && !takes_block(row, node)))
         return true;
     const struct take *take = argument_take(row, node->word_count - 1, index - 1);
     return take == NULL || take->kind == TAKE_OPTION || take->kind == TAKE_WORD || take->kind == TAKE_LEVEL;
@@ -191,7 +199,7 @@ split(struct unit *unit, struct node *node, const struct directive *row, u32 con
 {
     for (u32 i = 1; i < node->word_count; i++) {
         const struct word *word = &node->word[i], *before = word - 1;
-        bool may = node->block && (row == NULL || row->opens == 0) ? check_find(unit, word->text, context) != NULL
+        bool may = node->block && (row == NULL || !takes_block(row, node)) ? check_find(unit, word->text, context) != NULL
                                                                    : is_here(unit, word, context);
         if (word->quoted || !may || !begins_line(unit, word, before) || !is_suspect(row, node, i))
             continue;
@@ -268,7 +276,7 @@ static bool
 check_shape(struct unit *unit, struct node *node)
 {
     const struct directive *row = node->row;
-    if (row->opens != 0 && !node->block && !row->may_open)
+    if (row->opens != 0 && !node->block && row->may_open == NULL)
         diag(unit, needs_block, node->word[0].span, shown(unit, &node->word[0]), row->name);
     else if (row->opens == 0 && node->block)
         diag(unit, takes_no_block, node->open, shown(unit, &node->word[0]));

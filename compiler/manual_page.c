@@ -142,7 +142,7 @@ print_directive(const struct directive *row, FILE *file)
         if (take->many)
             fputs(" Ns ...", file);
     }
-    fputs(row->opens != 0 ? " Li { ... }\n" : "\n", file);
+    fputs(row->opens != 0 && row->may_open == NULL ? " Li { ... }\n" : "\n", file);
     fputs("In ", file);
     vocabulary_contexts(row->in, file);
     fputs(".\n", file);

@@ -385,7 +385,7 @@ struct directive {
     u32 least;           /* of a number, size or time */
     const char *absent;  /* what its absence means, as if it were written */
     enum flow flows;
-    bool may_open;       /* its block may be left out */
+    const char *may_open; /* its block may be left out; the word that stands before one */
     bool includes;       /* OPAQUE: include among its entries reads a file */
     bool repeats;        /* may stand more than once in a block */
     bool plus;           /* of nginx's commercial edition */

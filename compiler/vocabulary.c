@@ -69,7 +69,7 @@ vocabulary_syntax(const struct directive *row, FILE *file)
 {
     fputs(row->name, file);
     vocabulary_arguments(row, file);
-    fputs(row->opens != 0 ? " { ... }" : ";", file);
+    fputs(row->opens != 0 && row->may_open == NULL ? " { ... }" : ";", file);
 }
 
 const char *

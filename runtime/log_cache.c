@@ -150,7 +150,7 @@ int
 log_cache_take(struct log_cache *cache, const char *path, double now, bool *kept)
 {
     *kept = false;
-    if (!cache)
+    if (!cache || cache->record->most == 0)
         return open_file(path);
     u64 hash = blob_hash(path, strlen(path));
     expire(cache, now);
@@ -181,8 +181,8 @@ log_cache_open(const struct blob_log_cache *record)
     if (!cache)
         return NULL;
     cache->record = record;
-    cache->entry = calloc(record->most, sizeof *cache->entry);
-    cache->bucket = calloc(record->most, sizeof(struct entry *));
+    cache->entry = calloc(record->most + 1, sizeof *cache->entry); /* none might be NULL */
+    cache->bucket = calloc(record->most + 1, sizeof(struct entry *));
     if (!cache->entry || !cache->bucket) {
         log_cache_close(cache);
         return NULL;
