@@ -199,8 +199,8 @@ split(struct unit *unit, struct node *node, const struct directive *row, u32 con
 {
     for (u32 i = 1; i < node->word_count; i++) {
         const struct word *word = &node->word[i], *before = word - 1;
-        bool may = node->block && (row == NULL || !takes_block(row, node)) ? check_find(unit, word->text, context) != NULL
-                                                                   : is_here(unit, word, context);
+        bool odd = node->block && (row == NULL || !takes_block(row, node));
+        bool may = odd ? check_find(unit, word->text, context) != NULL : is_here(unit, word, context);
         if (word->quoted || !may || !begins_line(unit, word, before) || !is_suspect(row, node, i))
             continue;
         if (row != NULL || i > 1) {

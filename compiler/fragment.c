@@ -75,7 +75,9 @@ static bool
 fits(const struct unit *unit, const struct node *node, enum context context)
 {
     const struct directive *row = check_find(unit, node->word[0].text, context);
-    return row != NULL && (row->in & context) != 0 && ((row->opens != 0) == node->block || (row->may_open != NULL && !node->block));
+    if (row == NULL || (row->in & context) == 0)
+        return false;
+    return (row->opens != 0) == node->block || (row->may_open != NULL && !node->block);
 }
 
 /* Where most of its statements may stand; of several, the outermost. */

@@ -73,6 +73,8 @@ check_node(struct lint *lint, const struct node *node)
 {
     const struct directive *row = node->row;
     report(lint, &node->word[0], lacks(lint, row->ours, row->plus, row->since));
+    if (row->may_open != NULL && node->block) /* only we know it with a block */
+        report(lint, &node->word[node->word_count - 1], lacks(lint, true, false, NULL));
     for (const struct parameter *one = parameters; one < parameters + PARAMETER_COUNT; one++) {
         const struct word *word = &directives[one->of] == row ? lint_parameter(node, one->name) : NULL;
         if (word != NULL)
