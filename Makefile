@@ -15,7 +15,7 @@ CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps p
 FUZZ_DEPS := clang libclang-rt-dev
 INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2 tshark redis-server redis-tools mosquitto mosquitto-clients \
                 postgresql
-BENCH_DEPS := haproxy strace valgrind
+BENCH_DEPS := haproxy strace valgrind libssl-dev
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
 CFLAGS ?= -O2 -g
@@ -190,6 +190,7 @@ bench: bench-deps
 	@python3 tests/bench/names.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/footprint.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/datagrams.py --markdown docs/PERFORMANCE.md
+	@python3 tests/bench/secure.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/bench.py --markdown docs/PERFORMANCE.md
 
 # What the tables of grammar/ say, for people and shells; committed, and make check holds them against the tables.

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS = 4, SETS = 256, TICKETS = 4 };
+/* Connections that begin at once need a ticket each; but where many servers are known, none of them keeps many. */
+enum { WAYS = 4, SETS = 256, TICKETS = 16, TICKETS_FEW = 4, PLENTY = 2048 };
 
 struct entry {
     struct tls_ticket *ticket[TICKETS]; /* the newest last */
@@ -19,6 +20,7 @@ struct entry {
 
 struct resumes {
     u64 turn;
+    u32 count; /* of all tickets */
     struct entry entry[SETS][WAYS];
 };
 
@@ -29,17 +31,27 @@ resumes_open(void)
 }
 
 static void
-clear(struct entry *entry)
+clear(struct resumes *resumes, struct entry *entry)
 {
+    resumes->count -= entry->count;
     while (entry->count)
         tls->free_ticket(entry->ticket[--entry->count]);
+}
+
+static void
+drop_oldest(struct resumes *resumes, struct entry *entry)
+{
+    tls->free_ticket(entry->ticket[0]);
+    memmove(entry->ticket, entry->ticket + 1, (TICKETS - 1) * sizeof *entry->ticket);
+    entry->count--;
+    resumes->count--;
 }
 
 void
 resumes_close(struct resumes *resumes)
 {
     for (u32 i = 0; resumes && i < SETS * WAYS; i++)
-        clear(&resumes->entry[i / WAYS][i % WAYS]);
+        clear(resumes, &resumes->entry[i / WAYS][i % WAYS]);
     free(resumes);
 }
 
@@ -72,31 +84,32 @@ resume_take(struct session *s, const char *name)
     if (!entry)
         return NULL;
     struct tls_ticket *newest = entry->ticket[entry->count - 1];
-    if (tls->ticket_is_single(newest))
-        entry->count--;
-    else
+    if (!tls->ticket_is_single(newest)) {
         tls->share_ticket(newest);
+        return newest;
+    }
+    entry->count--;
+    s->shard->resumes->count--;
     return newest;
 }
 
 void
 resume_keep(struct session *s, const char *name, struct tls_ticket *ticket)
 {
+    struct resumes *resumes = s->shard->resumes;
     struct entry *oldest, *entry = find(s, name, &oldest);
     if (!entry) {
-        clear(oldest);
+        clear(resumes, oldest);
         entry = oldest;
         entry->tls = s->shard->blob->proxy_ssl[session_proxy(s)->ssl].tls;
-        entry->used = s->shard->resumes->turn;
+        entry->used = resumes->turn;
         strncpy(entry->target, s->upstream_name, sizeof entry->target - 1);
         strncpy(entry->name, name, sizeof entry->name - 1);
     }
     if (!tls->ticket_is_single(ticket))
-        clear(entry); /* it may be used again, so one will do */
-    if (entry->count == TICKETS) {
-        tls->free_ticket(entry->ticket[0]);
-        memmove(entry->ticket, entry->ticket + 1, (TICKETS - 1) * sizeof *entry->ticket);
-        entry->count--;
-    }
+        clear(resumes, entry); /* it may be used again, so one will do */
+    for (u32 most = resumes->count < PLENTY ? TICKETS : TICKETS_FEW; entry->count >= most;)
+        drop_oldest(resumes, entry);
     entry->ticket[entry->count++] = ticket;
+    resumes->count++;
 }

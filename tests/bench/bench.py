@@ -110,7 +110,8 @@ def progress(text):
 def build_load():
     program = LOAD_PROGRAM
     os.makedirs(os.path.dirname(program), exist_ok=True)
-    sources = sorted(set(glob.glob(os.path.join(HERE, "*.c"))) - {os.path.join(HERE, "datagrams.c")})    # its own program
+    own = {os.path.join(HERE, name) for name in ("datagrams.c", "secure.c")}    # programs of their own
+    sources = sorted(set(glob.glob(os.path.join(HERE, "*.c"))) - own)
     subprocess.run([*os.environ.get("CC", "gcc").split(), "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program,
                     *sources], check=True)
     return program
