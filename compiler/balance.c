@@ -240,13 +240,6 @@ compile_least_conn(struct unit *unit, const struct node *node, struct blob_upstr
     upstream->method = METHOD_LEAST_CONN;
 }
 
-static void
-compile_zone(struct unit *unit, const struct node *node, struct blob_upstream *upstream)
-{
-    (void)unit, (void)node;
-    upstream->flags |= UPSTREAM_ZONE;
-}
-
 /* nginx has slow_start where weights decide whose turn it is. */
 static void
 check_slow_start(struct unit *unit, const struct node *block, u32 method)
@@ -260,20 +253,30 @@ check_slow_start(struct unit *unit, const struct node *block, u32 method)
                 diag(unit, no_slow_start, node->word[i].span);
 }
 
+/* Of several methods the last one holds, and nothing of the others. */
 void
 balance_compile(struct unit *unit, const struct node *block, struct blob_upstream *upstream)
 {
     static const struct {
         enum directive_id id;
         void (*compile)(struct unit *unit, const struct node *node, struct blob_upstream *upstream);
-    } parts[] = {
-        {DIRECTIVE_hash, compile_hash},             {DIRECTIVE_maglev, compile_maglev},
-        {DIRECTIVE_least_conn, compile_least_conn}, {DIRECTIVE_least_time, compile_least_time},
-        {DIRECTIVE_random, compile_random},         {DIRECTIVE_zone, compile_zone},
+    } methods[] = {
+        {DIRECTIVE_hash, compile_hash},
+        {DIRECTIVE_maglev, compile_maglev},
+        {DIRECTIVE_least_conn, compile_least_conn},
+        {DIRECTIVE_least_time, compile_least_time},
+        {DIRECTIVE_random, compile_random},
     };
-    for (const struct node *node = block->first; node != NULL; node = node->next)
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-            if (node->row == &directives[parts[i].id] && !node->broken)
-                parts[i].compile(unit, node, upstream);
+    bool zone = false;
+    const struct blob_upstream bare = *upstream;
+    for (const struct node *node = block->first; node != NULL; node = node->next) {
+        zone |= node->row == &directives[DIRECTIVE_zone] && !node->broken;
+        for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+            if (node->row == &directives[methods[i].id] && !node->broken) {
+                *upstream = bare;
+                methods[i].compile(unit, node, upstream);
+            }
+    }
+    upstream->flags |= zone ? UPSTREAM_ZONE : 0;
     check_slow_start(unit, block, upstream->method);
 }

@@ -160,6 +160,13 @@ def times():
     yield len(set(large.ask(["hold 1"] * 300))) == 300, "nothing is known of anybody: all have one session"
 
 
+def last_method():
+    """Of several methods the last one holds, and nothing is left of those before it."""
+    group = Group("least_time connect inflight; hash $remote_addr consistent bounded=1.25; least_conn;", [1] * 3)
+    held = ["hold 1"] * 3 + ["took 0 4000", "took 1 10", "took 2 4000", "time 9"]
+    yield sorted(group.ask([*held, "hold 1", "hold 1", "hold 1"])[3:]) == [0, 1, 2], "least_conn goes by sessions alone"
+
+
 def failures():
     """In a group of many who fails is out for its time, and the others share as their weights say."""
     weights = [1, 2] * 100
@@ -200,7 +207,7 @@ def slow_start():
 
 def main():
     passed = failed = 0
-    for case in (turns, shares, consistent, moved, bounded, least, times, failures, slow_start):
+    for case in (turns, shares, consistent, moved, bounded, least, times, last_method, failures, slow_start):
         for good, what in case():
             passed += bool(good)
             failed += not good
