@@ -243,6 +243,9 @@ check_tlv(struct unit *unit, const struct use *use)
     const char *name = use->name + strlen(tlv_prefix);
     if (strncmp(name, "0x", 2) == 0 && name[2] != '\0' && name[2 + strspn(name + 2, "0123456789abcdef")] == '\0')
         return;
+    for (u32 i = 0; i < BUILTINS; i++)
+        if (strcmp(builtins[i], use->name) == 0)
+            return;
     struct nearest nearest = {.word = name};
     for (u32 i = 0; i < TLV_NAMES; i++) {
         if (strcmp(tlv_names[i], name) == 0)

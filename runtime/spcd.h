@@ -911,6 +911,13 @@ size_t introduction_again(const u8 *data, size_t size);
 /* Who is connected, whoever it speaks for. */
 const union client_address *introduction_peer(const struct session *session);
 
+/* ---- cloud.c: what clouds put into it ---- */
+
+/* Append the AWS VPC endpoint, the Azure private endpoint, the Google Cloud PSC connection. False: there is none. */
+bool cloud_put_aws(struct session *session, struct output *out);
+bool cloud_put_azure(struct session *session, struct output *out);
+bool cloud_put_google(struct session *session, struct output *out);
+
 /* ---- proxy.c: connect, next upstream; return ---- */
 
 void proxy_start(struct session *session);

@@ -439,6 +439,24 @@ variable_realip_remote_port(struct session *s, struct output *out)
 }
 
 static bool
+variable_proxy_protocol_tlv_aws_vpce_id(struct session *s, struct output *out)
+{
+    return cloud_put_aws(s, out);
+}
+
+static bool
+variable_proxy_protocol_tlv_azure_pel_id(struct session *s, struct output *out)
+{
+    return cloud_put_azure(s, out);
+}
+
+static bool
+variable_proxy_protocol_tlv_gcp_conn_id(struct session *s, struct output *out)
+{
+    return cloud_put_google(s, out);
+}
+
+static bool
 put_limit_status(struct output *out, u32 status)
 {
     static const char *const words[] = {"", "PASSED", "REJECTED", "REJECTED_DRY_RUN"};
