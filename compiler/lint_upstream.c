@@ -147,7 +147,8 @@ lint_upstream_zone(struct lint *lint, const struct lint_group *group)
     const struct node *method = group->balancer;
     if (inside(group, DIRECTIVE_zone) != NULL || lint_workers(lint) == 1 || !is_complete(lint))
         return;
-    if (method != NULL && method->row == &directives[DIRECTIVE_least_conn])
+    if (method != NULL &&
+        (method->row == &directives[DIRECTIVE_least_conn] || method->row == &directives[DIRECTIVE_least_time]))
         diag(lint->unit, per_worker, method->word[0].span, lint_show(lint->unit, &method->word[0]));
     for (u32 i = 0; i < group->peer_count; i++) {
         const struct word *word = option(&group->peer[i], "max_conns=");
