@@ -31,11 +31,22 @@ ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-f
 ALL_LDFLAGS += -fsanitize=address,undefined
 endif
 
-# Debian's BoringSSL, unless one that was built elsewhere is named: BORINGSSL=DIR with include/ and its libraries.
+# Debian's BoringSSL, unless BORINGSSL=DIR names another: a source tree that was built within itself (build/libssl.a, or
+# build/ssl/libssl.a as it was until 2024; with -DCMAKE_POSITION_INDEPENDENT_CODE=ON, since spcd_tls.so takes it in), or
+# whatever has include/ and the libraries in DIR or DIR/lib. A build of its own: BUILD=build-other.
 ANDROID := /usr/lib/$(shell gcc -print-multiarch)/android
-TLS_CFLAGS = $(if $(BORINGSSL),-I$(BORINGSSL)/include,-I/usr/include/android)
-TLS_LIBS = $(if $(BORINGSSL),-L$(BORINGSSL) -lssl -lcrypto -lstdc++,-L$(ANDROID) -Wl$(comma)-rpath$(comma)$(ANDROID) -lssl -lcrypto)
-comma := ,
+ifdef BORINGSSL
+ifeq ($(wildcard $(BORINGSSL)/include/openssl/base.h),)
+$(error there is no BoringSSL in $(BORINGSSL): include/openssl/base.h is missing)
+endif
+TLS_FOLDERS := $(abspath $(sort $(dir $(foreach name,ssl crypto,$(wildcard $(foreach place,. lib build build/$(name),\
+                 $(BORINGSSL)/$(place)/lib$(name).a $(BORINGSSL)/$(place)/lib$(name).so))))))
+TLS_CFLAGS = -I$(BORINGSSL)/include
+TLS_LIBS = $(foreach folder,$(TLS_FOLDERS),-L$(folder) -Wl,-rpath,$(folder)) -Wl,--exclude-libs,ALL -lssl -lcrypto -lstdc++
+else
+TLS_CFLAGS = -I/usr/include/android
+TLS_LIBS = -L$(ANDROID) -Wl,-rpath,$(ANDROID) -lssl -lcrypto
+endif
 $(BUILD)/compiler/tls.o $(BUILD)/compiler/tls_choice.o $(BUILD)/runtime/tls/%.o: ALL_CFLAGS += $(TLS_CFLAGS)
 
 # The verifier's loops over millions of records become vectors.
