@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512, PREAMBLE_ROOM = 4096, TLS_ROOM = 36 << 10 };
+enum { BUFFER_LEAST = 4096, VARIABLE_ROOM = 512, PREAMBLE_ROOM = 4096, TLS_ROOM = TLS_BULK + (8 << 10) };
 
 /* ---- what the largest session needs ---- */
 

@@ -53,12 +53,20 @@ took(struct session *s, struct side *from, ssize_t got)
     return got;
 }
 
+/* What is read at once: of bulk that becomes or is TLS several records, since most of its cost is calls. */
+static size_t
+reads_at_once(const struct session *s, const struct side *from)
+{
+    u32 size = session_proxy(s)->buffer_size;
+    return session_proxy(s)->ssl && from->streak >= BULK_BYTES && size < TLS_BULK ? TLS_BULK : size;
+}
+
 /* Through the scratch buffer. */
 static ssize_t
 copy_some(struct session *s, struct side *from, struct side *to, u64 most, enum flush *state)
 {
     u8 *scratch = s->shard->scratch;
-    size_t buffer_size = session_proxy(s)->buffer_size, size = most < buffer_size ? (size_t)most : buffer_size;
+    size_t buffer_size = reads_at_once(s, from), size = most < buffer_size ? (size_t)most : buffer_size;
     ssize_t got;
     do
         got = from->records ? record_read(s, from, scratch, size) : recv(from->io.fd, scratch, size, 0);

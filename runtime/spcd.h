@@ -1014,6 +1014,7 @@ extern const struct tls_operations *tls;
 struct records;
 extern const size_t records_size;
 enum { WIRE_SIZE = 64 << 10 }; /* bytes of a socket that are read at once */
+enum { TLS_BULK = 64 << 10 };  /* bytes that become records, or were, at once */
 
 /* Speak TLS on this side from now on; plain bytes that wait for the side wait on. The tickets that come are kept under
  * name, which is what the certificate is expected to have, if anything is. False: logged. */
