@@ -115,6 +115,20 @@ datagrams_receive(struct datagrams *d, int fd, bool named, u32 most, u32 *lost)
     return count;
 }
 
+int
+datagrams_receive_one(struct datagrams *d, int fd)
+{
+    struct datagram *piece = &d->in.piece[0];
+    ssize_t size;
+    do
+        size = recv(fd, d->in.data, DATAGRAM_MOST, 0);
+    while (size < 0 && errno == EINTR);
+    if (size < 0)
+        return -1;
+    *piece = (struct datagram){.data = d->in.data, .size = (u32)size, .segment = size > 0 ? (u32)size : 1};
+    return 1;
+}
+
 const struct datagram *
 datagrams_at(const struct datagrams *d, int index)
 {
@@ -244,6 +258,18 @@ send_failed(struct datagrams *d, u32 index, struct sending *sending, u32 message
     send_apart(piece->fd, header, piece->segment);
 }
 
+/* sendmmsg(); for a single one without control data, which is what queries are, a cheaper call. */
+static int
+send_messages(int fd, struct mmsghdr *message, u32 count)
+{
+    const struct msghdr *one = &message->msg_hdr;
+    if (count > 1 || one->msg_control)
+        return sendmmsg(fd, message, count, MSG_NOSIGNAL);
+    ssize_t sent = sendto(fd, one->msg_iov->iov_base, one->msg_iov->iov_len, MSG_NOSIGNAL, one->msg_name,
+                          one->msg_namelen);
+    return sent < 0 ? -1 : 1;
+}
+
 /* Send the pieces from first on that go to one socket. How many are done with; 0: the socket takes no more. */
 static u32
 send_some(struct datagrams *d, u32 first)
@@ -251,7 +277,7 @@ send_some(struct datagrams *d, u32 first)
     struct sending sending;
     u32 count = prepare_send(d, first, &sending), done = 0;
     while (done < count) {
-        int sent = sendmmsg(d->out.piece[first].fd, sending.message + done, count - done, MSG_NOSIGNAL);
+        int sent = send_messages(d->out.piece[first].fd, sending.message + done, count - done);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN)

@@ -124,7 +124,7 @@ outgoing_open(struct session *s, const struct blob_proxy *proxy, int family)
             bind(fd, &(struct sockaddr){.sa_family = AF_UNIX}, sizeof(sa_family_t));
         return fd;
     }
-    if (udp)
+    if (udp && !(proxy->flags & PROXY_RESPONSES)) /* a few answers are not worth putting together */
         set(fd, IPPROTO_UDP, UDP_GRO, 1);
     if (!udp && proxy->user_timeout_ms)
         set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, proxy->user_timeout_ms);

@@ -152,6 +152,8 @@ void datagrams_close(struct datagrams *datagrams);
 /* Receive what there is, in at most so many pieces, and DATAGRAM_BATCH, until the next call; named: with from and to.
  * How many; -1: errno. lost is how many the system had to drop on this socket, since it was opened. */
 int datagrams_receive(struct datagrams *datagrams, int fd, bool named, u32 most, u32 *lost);
+/* One, of a connected socket that puts none together; 1, or -1: errno. */
+int datagrams_receive_one(struct datagrams *datagrams, int fd);
 const struct datagram *datagrams_at(const struct datagrams *datagrams, int index);
 
 /* Send a copy of a piece, before the loop waits again; to: AF_UNSPEC for a connected socket; from: zero for any

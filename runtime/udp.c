@@ -102,7 +102,7 @@ target_of(const struct session *s)
 int
 udp_reuse(struct session *s)
 {
-    return is_plain(s) ? spares_take(s->shard->spares, target_of(s)) : -1;
+    return is_plain(s) && session_proxy(s)->flags & PROXY_RESPONSES ? spares_take(s->shard->spares, target_of(s)) : -1;
 }
 
 /* Keep the socket of a session that had exactly the answers it expected. */
@@ -282,7 +282,9 @@ on_answers(struct ev_loop *loop, ev_io *io, int events)
     struct session *s = io->data;
     struct datagrams *datagrams = udp_of(s)->datagrams;
     u32 lost = 0;
-    int count = datagrams_receive(datagrams, io->fd, false, expected(s), &lost);
+    u32 most = expected(s);
+    int count = most == 1 ? datagrams_receive_one(datagrams, io->fd)
+                          : datagrams_receive(datagrams, io->fd, false, most, &lost);
     if (count < 0) {
         if (errno != EAGAIN)
             receive_failed(s, errno);
