@@ -91,7 +91,7 @@ static void
 read_value(const struct content *content, struct fact *fact, const u8 *record, const struct blob_field *field)
 {
     fact->number = blob_get(record, field);
-    fact->counted = field->rule == RULE_ANY || field->rule == RULE_MAX || field->rule == RULE_ZONE;
+    fact->counted = field->rule == RULE_ANY || field->max > 0 || field->rule == RULE_ZONE;
     if (field->section == SECTION_geo) /* compared address by address */
         return;
     if (field->size > sizeof fact->number) /* it has no number of its own */

@@ -85,7 +85,7 @@ describe_share(const struct content *content, const struct blob_share *share)
 static const char *
 describe_number(const struct content *content, const struct blob_field *field, u64 value)
 {
-    if (field->rule == RULE_MAX && field->max == 1)
+    if (field->max == 1)
         return value ? "on" : "off";
     if (ends_with(field->name, "_ms") && value % 1000 == 0)
         return arena_print(content->arena, "%" PRIu64 "s", value / 1000);
@@ -138,7 +138,7 @@ describe_all(const struct content *content, u32 section, const u8 *record, const
         if (field == but || empty || change_is_silent(section, field))
             continue;
         const char *one = describe_field(content, record, field, depth);
-        bool number = field->rule == RULE_ANY || field->rule == RULE_MAX;
+        bool number = field->rule == RULE_ANY || field->max > 0;
         text = arena_print(content->arena, "%s%s%s%s%s", text, *text != '\0' ? " " : "", number ? field->name : "",
                            number ? "=" : "", one);
     }

@@ -53,7 +53,7 @@ u64
 land_most(const struct landing *into)
 {
     const struct blob_field *field = into->section != 0 ? field_of(into) : NULL;
-    return field != NULL && field->rule == RULE_MAX ? field->max : INT64_MAX;
+    return field != NULL && field->max > 0 ? field->max : INT64_MAX;
 }
 
 void

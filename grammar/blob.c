@@ -31,6 +31,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a blob is little-endia
 #define RULE_IS_ANY(argument) .rule = RULE_ANY
 #define RULE_IS_ZERO(argument) .rule = RULE_ZERO
 #define RULE_IS_MAX(argument) .rule = RULE_MAX, .max = argument
+#define RULE_IS_UPTO(argument) .rule = RULE_UPTO, .max = argument
 #define RULE_IS_TEXT(argument) .rule = RULE_TEXT
 #define RULE_IS_REF(argument) .rule = RULE_REF, .section = SECTION_##argument
 #define RULE_IS_NEED(argument) .rule = RULE_NEED, .section = SECTION_##argument

@@ -110,7 +110,7 @@ struct blob {
 /* ---- the same as data, for loops over every record ---- */
 
 enum rule {
-    RULE_ANY, RULE_ZERO, RULE_MAX, RULE_TEXT, RULE_REF, RULE_NEED, RULE_SPAN,
+    RULE_ANY, RULE_ZERO, RULE_MAX, RULE_UPTO, RULE_TEXT, RULE_REF, RULE_NEED, RULE_SPAN,
     RULE_LENGTH, RULE_SOME, RULE_ENUM, RULE_FLAGS, RULE_RISES, RULE_ZONE, RULE_ORIGIN,
 };
 
@@ -124,7 +124,7 @@ struct blob_field {
     const char *name;
     u16 offset, size; /* bytes within the record */
     u32 rule;
-    u64 max;                                  /* RULE_MAX */
+    u64 max;                                  /* RULE_MAX, RULE_UPTO; else 0 */
     u32 section;                              /* RULE_REF, RULE_NEED, RULE_SPAN */
     const struct blob_vocabulary *vocabulary; /* RULE_ENUM, RULE_FLAGS */
 };

@@ -38,6 +38,10 @@ find_bounds(const struct verifier *v, const struct blob_field *field, u64 *least
     case RULE_ZERO:
         *most = 0;
         break;
+    case RULE_UPTO:
+        *least = 1;
+        *most = field->max;
+        break;
     case RULE_MAX:
         *most = field->max;
         break;

@@ -49,6 +49,8 @@ plausible(struct builder *builder, const struct blob_field *field, const u8 *rec
     switch ((enum rule)field->rule) {
     case RULE_ZERO:
         return 0;
+    case RULE_UPTO:
+        return 1 + byte % field->max;
     case RULE_MAX:
         return byte % (field->max + 1);
     case RULE_ZONE:

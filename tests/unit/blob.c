@@ -28,6 +28,8 @@ static const char config[] =
     "    split_clients $m$n1 $p { 10% a; * b; }\n"
     "    num_map $server_port $q { 1-5 a; >7 $p; }\n"
     "    server { listen 85 proxy_protocol; ssl_preread on; server_name a.b *.c ~^(d)$; return $1; }\n"
+    "    server { listen 86; proxy_ssl on; proxy_ssl_certificate $m; proxy_ssl_certificate_key $m;\n"
+    "             proxy_ssl_certificate_cache max=2; proxy_pass u; }\n"
     "    server { listen 85 proxy_protocol default_server; ssl_preread on; return $m$n1$p$q; }\n"
     "}\n";
 

@@ -41,7 +41,7 @@ record_of(const struct blob *blob, u32 section, u64 index)
 }
 
 static void
-walk_field(const struct blob *blob, const u8 *record, const struct blob_field *field)
+walk_field(const struct blob *blob, const u8 *record, u32 index, const struct blob_field *field)
 {
     u64 value = blob_get(record, field);
     switch ((enum rule)field->rule) {
@@ -65,6 +65,9 @@ walk_field(const struct blob *blob, const u8 *record, const struct blob_field *f
             if (value >> i & 1)
                 sum += strlen(field->vocabulary->word[i]);
         break;
+    case RULE_UPTO:
+        sum += 1 % (value + (index == 0)); /* spcd divides by it; record 0 is of nobody */
+        break;
     case RULE_ORIGIN:
         read_bytes(record_of(blob, (u32)(value >> 32), (u32)value), blob_sections[value >> 32].record_size);
         break;
@@ -81,7 +84,7 @@ walk(const struct blob *blob)
         const u8 *record = section_of(blob, section, &count);
         for (u32 i = 0; i < count; i++, record += blob_sections[section].record_size)
             for (u32 j = 0; j < blob_sections[section].field_count; j++)
-                walk_field(blob, record, &blob_sections[section].field[j]);
+                walk_field(blob, record, i, &blob_sections[section].field[j]);
     }
 }
 
