@@ -414,26 +414,11 @@ watch(void)
 }
 
 static void
-report(const struct worker *const *workers, u32 count, const struct logger *logger)
-{
-    u64 total[COUNTER_COUNT] = {0}, closed = 0;
-    for (u32 i = 0; i < count; i++) {
-        for (u32 j = 0; j < COUNTER_COUNT; j++)
-            total[j] += workers[i]->counter[j];
-        for (u32 j = 0; j < CLOSE_COUNT; j++)
-            closed += workers[i]->closed[j];
-    }
-    log_write(logger, LEVEL_NOTICE, 0, 0, "exiting: %llu accepted, %llu refused, %llu ended",
-              (unsigned long long)total[COUNTER_accepted], (unsigned long long)total[COUNTER_refused],
-              (unsigned long long)closed);
-}
-
-static void
 close_all(void)
 {
     for (u32 i = 0; i < control.worker_count; i++)
         worker_join(control.worker[i]);
-    report((const struct worker *const *)control.worker, control.worker_count, &control.current->logger);
+    metrics_report((const struct worker *const *)control.worker, control.worker_count, &control.current->logger);
     for (u32 i = 0; i < control.worker_count; i++)
         worker_free(control.worker[i]);
     collect(&control.current->next);

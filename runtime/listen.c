@@ -10,7 +10,6 @@
 
 enum {
     ACCEPT_BATCH = 64,
-    REFUSED_PAUSE_S = 1, /* between two lines about worker_connections */
 };
 
 /* ---- who may come in ---- */
@@ -40,12 +39,22 @@ say_refused(struct shard *shard)
 {
     struct worker *worker = shard->worker;
     worker->counter[COUNTER_refused]++;
-    double now = ev_now(worker->loop);
-    if (now - worker->refused_said < REFUSED_PAUSE_S)
+    if (!log_again(&worker->refused_said, ev_now(worker->loop)))
         return;
-    worker->refused_said = now;
     log_write(&shard->generation->logger, LEVEL_ALERT, 0, 0, "%u worker_connections are not enough",
               shard->sessions.count);
+}
+
+static void
+say_limited(struct acceptor *acceptor)
+{
+    struct shard *shard = acceptor->shard;
+    shard->worker->counter[COUNTER_limited]++;
+    if (!log_again(&acceptor->limited_said, ev_now(shard->worker->loop)))
+        return;
+    log_write(&shard->generation->logger, LEVEL_WARN, 0, 0, "%s has its max_conns=%u sessions, a new client is refused",
+              blob_string(shard->blob, shard->blob->address[acceptor->listener->address].text),
+              acceptor->listener->max_conns);
 }
 
 const struct blob_endpoint *
@@ -76,7 +85,7 @@ admit(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen
 {
     struct shard *shard = acceptor->shard;
     if (!listen_take_place(shard, acceptor->listener)) {
-        shard->worker->counter[COUNTER_limited]++;
+        say_limited(acceptor);
         close(fd);
         return;
     }
@@ -109,7 +118,7 @@ listen_admit(struct acceptor *acceptor, const struct datagram *datagram)
     struct shard *shard = acceptor->shard;
     if (!listen_take_place(shard, acceptor->listener) &&
         !(udp_evict(acceptor) && listen_take_place(shard, acceptor->listener))) {
-        shard->worker->counter[COUNTER_limited]++;
+        say_limited(acceptor);
         return NULL;
     }
     union client_address local = listen_local(shard->blob, acceptor->listener, &datagram->to);

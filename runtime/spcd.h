@@ -197,6 +197,9 @@ log_wants(const struct logger *logger, enum level level)
 void log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* May a line be written again of what may happen often, and was last said then? Once a second. */
+bool log_again(double *said, double now);
+
 /* Say how many lines each of the logger's sinks has left out in a second that is over, or, if all, so far. */
 void log_report(const struct logger *logger, bool all);
 
@@ -517,6 +520,7 @@ struct acceptor {
     u32 lost; /* datagrams that the system had to drop */
     struct session *idlest, *busiest; /* with evict_oldest: the session that was active longest ago, and the last one */
     double evicted_said;              /* when that one was last logged to have lost its place */
+    double limited_said, overflow_said; /* the same of a new client that max_conns refused; of datagrams lost */
 };
 
 struct shard {
@@ -552,7 +556,7 @@ struct worker {
     struct udp *udp;          /* NULL: no generation so far had a listener for it */
     struct shard *shard;      /* takes new sessions; NULL when draining */
     struct session *first;    /* all sessions, of every generation */
-    double refused_said;      /* when a refusal was last logged */
+    double refused_said, socket_said; /* when a refusal was last logged; when a socket could not be had */
     const char *event;        /* access_log.c's: what a line is being written for */
     u64 counter[COUNTER_COUNT], closed[CLOSE_COUNT];
     struct job *signed_jobs;  /* signer.c's, under its mutex */
@@ -574,6 +578,11 @@ void worker_free(struct worker *worker);
 
 /* A session of the shard is over: if it was the last of an old generation, say so. */
 void worker_released(struct shard *shard);
+
+/* ---- metrics.c: what was counted ---- */
+
+/* Log it, at the end. */
+void metrics_report(const struct worker *const *workers, u32 count, const struct logger *logger);
 
 /* ---- listen.c: accept, choose the server ---- */
 
@@ -794,6 +803,8 @@ u64 *zone_value(struct zone *zone, u32 entry);
 /* Of the next most entries, remove those whose value is at most least. */
 void zone_sweep(struct zone *zone, u64 least, u32 most);
 bool zone_is_full(const struct zone *zone);
+/* May it be logged, once a second, that a datagram was refused because of it? */
+bool zone_again(struct zone *zone, double now);
 
 /* ---- pace.c: limit_conn_rate ---- */
 

@@ -29,6 +29,7 @@ struct zone {
     struct entry *entry;
     u32 count, fresh, free; /* of entries; those from fresh on were never taken; free: 1 + index */
     u32 hand;               /* where zone_sweep() goes on */
+    double said;            /* when a datagram was last logged to have been refused */
 };
 
 static struct zone *zones; /* the control thread's */
@@ -200,6 +201,15 @@ bool
 zone_is_full(const struct zone *zone)
 {
     return !zone->free && zone->fresh == zone->count;
+}
+
+bool
+zone_again(struct zone *zone, double now)
+{
+    zone_lock(zone);
+    bool again = log_again(&zone->said, now);
+    zone_unlock(zone);
+    return again;
 }
 
 size_t
