@@ -8,9 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    ACCEPT_BATCH = 64,
-};
+enum { ACCEPT_BATCH = 64 };
 
 /* ---- who may come in ---- */
 
@@ -216,23 +214,28 @@ listen_stop(struct shard *shard)
             ev_io_stop(shard->worker->loop, &shard->acceptor[i].io);
 }
 
-/* Does the shard watch that socket? */
-static bool
-watches(const struct shard *shard, int fd)
+/* Who of the shard watches that socket; NULL: nobody. */
+static struct acceptor *
+watcher_of(struct shard *shard, int fd)
 {
     for (u32 i = 1; shard && i < shard->blob->listener_count; i++)
         if (shard->acceptor[i].io.fd == fd && ev_is_active(&shard->acceptor[i].io))
-            return true;
-    return false;
+            return &shard->acceptor[i];
+    return NULL;
 }
 
 /* Sessions of datagrams need the listener's socket for as long as they last. */
 void
-listen_leave(struct shard *shard, const struct shard *successor)
+listen_leave(struct shard *shard, struct shard *successor)
 {
     bool needed = shard->session_count > 0;
     listen_stop(shard);
-    for (u32 i = 1; i < shard->blob->listener_count; i++)
-        if (is_udp(&shard->acceptor[i]) && (!needed || watches(successor, shard->acceptor[i].io.fd)))
-            ev_io_stop(shard->worker->loop, &shard->acceptor[i].io);
+    for (u32 i = 1; i < shard->blob->listener_count; i++) {
+        struct acceptor *acceptor = &shard->acceptor[i];
+        struct acceptor *next = watcher_of(successor, acceptor->io.fd);
+        if (!is_udp(acceptor) || !ev_is_active(&acceptor->io) || (needed && !next))
+            continue;
+        loss_close(acceptor, next);
+        ev_io_stop(shard->worker->loop, &acceptor->io);
+    }
 }

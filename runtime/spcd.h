@@ -197,9 +197,6 @@ log_wants(const struct logger *logger, enum level level)
 void log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* May a line be written again of what may happen often, and was last said then? Once a second. */
-bool log_again(double *said, double now);
-
 /* Say how many lines each of the logger's sinks has left out in a second that is over, or, if all, so far. */
 void log_report(const struct logger *logger, bool all);
 
@@ -517,10 +514,10 @@ struct acceptor {
     ev_io io;
     struct shard *shard;
     const struct blob_listener *listener;
-    u32 lost; /* datagrams that the system had to drop */
+    u32 lost, unsaid; /* datagrams that the system had to drop; those of them that were not logged yet */
     struct session *idlest, *busiest; /* with evict_oldest: the session that was active longest ago, and the last one */
     double evicted_said;              /* when that one was last logged to have lost its place */
-    double limited_said, overflow_said; /* the same of a new client that max_conns refused; of datagrams lost */
+    double limited_said, overflow_said; /* the same of a new client that max_conns refused; of those dropped */
 };
 
 struct shard {
@@ -556,7 +553,8 @@ struct worker {
     struct udp *udp;          /* NULL: no generation so far had a listener for it */
     struct shard *shard;      /* takes new sessions; NULL when draining */
     struct session *first;    /* all sessions, of every generation */
-    double refused_said, socket_said; /* when a refusal was last logged; when a socket could not be had */
+    double refused_said;      /* when a refusal was last logged */
+    double socket_said, unsent_said; /* the same of a socket that could not be had, of a datagram that none took */
     const char *event;        /* access_log.c's: what a line is being written for */
     u64 counter[COUNTER_COUNT], closed[CLOSE_COUNT];
     struct job *signed_jobs;  /* signer.c's, under its mutex */
@@ -589,7 +587,7 @@ void metrics_report(const struct worker *const *workers, u32 count, const struct
 void listen_start(struct shard *shard);
 /* Accept no more; a successor watches the sockets that it has too. */
 void listen_stop(struct shard *shard);
-void listen_leave(struct shard *shard, const struct shard *successor);
+void listen_leave(struct shard *shard, struct shard *successor);
 
 /* Does the blob listen for datagrams? */
 bool listen_wants_udp(const struct blob *blob);
@@ -976,6 +974,19 @@ void clients_forget(struct clients *clients, struct session *session);
 /* The session was active just now: of those of a listener with evict_oldest it is acceptor->busiest. It is over. */
 void clients_active(struct session *session);
 void clients_gone(struct session *session);
+
+/* ---- loss.c: datagrams that are lost ---- */
+
+/* May a line be written again of what may happen often, and was said last then? Once a second. */
+bool log_again(double *said, double now);
+
+/* So many were dropped since the listener's socket was opened; it is watched no more, or by the successor alone. */
+void loss_received(struct acceptor *acceptor, u32 dropped);
+void loss_close(struct acceptor *acceptor, struct acceptor *successor);
+/* The session is over: count what was dropped of its upstream server's. */
+void loss_of_answers(struct session *session);
+/* A datagram of the session's found no room. */
+void loss_unsent(struct session *session);
 
 /* ---- udp.c: sessions of datagrams ---- */
 

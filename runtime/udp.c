@@ -13,7 +13,6 @@
 
 enum {
     RECEIVE_ROUNDS = 4,   /* batches of one socket before the others have their turn */
-    SAY_PAUSE_S = 1,      /* between two lines about what is lost */
     EVICT_IDLE_S = 1,
 };
 
@@ -21,7 +20,6 @@ struct udp {
     struct datagrams *datagrams;
     struct clients *clients;
     struct datagram *pending; /* the first of a session whose upstream is being chosen */
-    double lost_said;
     u8 whole[DATAGRAM_LARGEST];     /* a PROXY header and the datagram behind it */
 };
 
@@ -126,7 +124,9 @@ udp_close(struct session *s, enum close reason)
     if (s->upstream.io.fd < 0)
         return;
     datagrams_flush(udp->datagrams, s->upstream.io.fd);
-    if (reason == CLOSE_answered && keep_socket(s))
+    if (reason != CLOSE_answered)
+        loss_of_answers(s);
+    else if (keep_socket(s))
         s->upstream.io.fd = -1;
 }
 
@@ -138,12 +138,10 @@ udp_evict(struct acceptor *acceptor)
     double now = ev_now(acceptor->shard->worker->loop);
     if (!s || s->client.active + EVICT_IDLE_S > now || s->upstream.active + EVICT_IDLE_S > now)
         return false;
-    if (now - acceptor->evicted_said >= SAY_PAUSE_S) {
-        acceptor->evicted_said = now;
+    if (log_again(&acceptor->evicted_said, now))
         log_write(&s->shard->generation->logger, LEVEL_WARN, 0, 0,
                   "%s has no session left for another client, the one idle for longest ends",
                   blob_string(s->shard->blob, s->shard->blob->address[s->listener->address].text));
-    }
     say_end(s, "evicted");
     session_end(s, CLOSE_evicted);
     return true;
@@ -158,18 +156,6 @@ count_of(u32 size, u32 segment)
 }
 
 static void
-say_lost(struct session *s)
-{
-    struct udp *udp = udp_of(s);
-    double now = ev_now(s->shard->worker->loop);
-    s->shard->worker->counter[COUNTER_datagrams_lost]++;
-    if (now - udp->lost_said < SAY_PAUSE_S)
-        return;
-    udp->lost_said = now;
-    session_log(s, LEVEL_ERROR, 0, "no room for a datagram");
-}
-
-static void
 queue_upstream(struct session *s, const u8 *data, u32 size, u32 segment)
 {
     static const union client_address connected;
@@ -177,7 +163,7 @@ queue_upstream(struct session *s, const u8 *data, u32 size, u32 segment)
     if (datagrams_queue(udp_of(s)->datagrams, s->upstream.io.fd, &connected, &any, data, size, segment))
         s->upstream.sent += size;
     else
-        say_lost(s);
+        loss_unsent(s);
 }
 
 /* Each datagram with the PROXY header in front. False: they are too large together. */
@@ -246,7 +232,7 @@ answer(struct session *s, const struct datagram *piece)
                         piece->size, piece->segment))
         s->client.sent += piece->size;
     else
-        say_lost(s);
+        loss_unsent(s);
 }
 
 /* An ICMP error, most often: nobody is there. It counts as an answer, as in nginx; but the session always ends, so that
@@ -358,7 +344,7 @@ udp_return(struct session *s, const u8 *data, size_t size)
     const struct udp_client *client = &s->client.udp;
     if (size > 0 && !datagrams_queue(udp->datagrams, client->fd, introduction_peer(s), &client->local, data, (u32)size,
                                      (u32)size))
-        say_lost(s);
+        loss_unsent(s);
     s->client.sent += size;
     session_end(s, CLOSE_returned);
 }
@@ -420,13 +406,6 @@ take(struct acceptor *acceptor, const struct datagram *piece)
     } while (at < piece->size);
 }
 
-static void
-count_lost(struct acceptor *acceptor, u32 lost)
-{
-    acceptor->shard->worker->counter[COUNTER_datagrams_overflow] += lost - acceptor->lost;
-    acceptor->lost = lost;
-}
-
 /* One client's datagrams come one after the other, so that they can go on in one piece. */
 static void
 take_all(struct acceptor *acceptor, struct datagrams *datagrams, int count)
@@ -457,7 +436,7 @@ udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events)
     for (u32 i = 0; i < RECEIVE_ROUNDS && count == DATAGRAM_BATCH; i++) {
         u32 lost = acceptor->lost;
         count = datagrams_receive(datagrams, io->fd, true, DATAGRAM_BATCH, &lost);
-        count_lost(acceptor, lost);
+        loss_received(acceptor, lost);
         take_all(acceptor, datagrams, count);
     }
     shard->session_count--;
