@@ -98,14 +98,16 @@ admit(struct acceptor *acceptor, int fd, const struct sockaddr *address, socklen
 union client_address
 listen_local(const struct blob *blob, const struct blob_listener *listener, const struct local_ip *ip)
 {
+    static const ip16 unknown;
     const struct blob_address *record = &blob->address[listener->address];
+    const u8 *byte = memcmp(&ip->ip, &unknown, sizeof unknown) == 0 ? record->ip.byte : ip->ip.byte;
     union client_address local = {.any.sa_family = AF_UNIX};
     if (record->family == FAMILY_IPV4) {
         local.ipv4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(record->port)};
-        memcpy(&local.ipv4.sin_addr, ip->ip.byte, sizeof local.ipv4.sin_addr);
+        memcpy(&local.ipv4.sin_addr, byte, sizeof local.ipv4.sin_addr);
     } else if (record->family == FAMILY_IPV6) {
         local.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(record->port)};
-        memcpy(&local.ipv6.sin6_addr, ip->ip.byte, sizeof local.ipv6.sin6_addr);
+        memcpy(&local.ipv6.sin6_addr, byte, sizeof local.ipv6.sin6_addr);
     }
     return local;
 }

@@ -138,7 +138,7 @@ struct datagram {
     const u8 *data;
     u32 size, segment;
     union client_address from;
-    struct local_ip to;
+    struct local_ip to; /* zero: the address that the socket is bound to */
 };
 
 struct datagrams;
@@ -591,7 +591,7 @@ void listen_leave(struct shard *shard, struct shard *successor);
 
 /* Does the blob listen for datagrams? */
 bool listen_wants_udp(const struct blob *blob);
-/* The address of ours that a datagram to ip came to. */
+/* The address of ours that a datagram to ip came to; none: the socket's own. */
 union client_address listen_local(const struct blob *blob, const struct blob_listener *listener,
                                   const struct local_ip *ip);
 

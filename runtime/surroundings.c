@@ -141,14 +141,23 @@ configure(int fd, const struct blob_listener *listener, bool fresh)
         set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
-/* Datagrams come with the address that they were sent to, which an answer has to leave from; several of a sender in
- * one piece; and with the number of those that were lost before. */
+static bool
+is_wildcard(const union address *address)
+{
+    return address->any.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&address->ipv6.sin6_addr)
+                                              : address->ipv4.sin_addr.s_addr == INADDR_ANY;
+}
+
+/* Datagrams come several of a sender in one piece; with the number of those that were lost before; and with the
+ * address that they were sent to, which an answer has to leave from, where that is not the socket's own. */
 static void
-configure_udp(int fd, int family)
+configure_udp(int fd, const union address *address)
 {
     set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     set(fd, IPPROTO_UDP, UDP_GRO, 1);
-    if (family == AF_INET6)
+    if (!is_wildcard(address))
+        return;
+    if (address->any.sa_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     else
         set(fd, IPPROTO_IP, IP_PKTINFO, 1);
@@ -189,7 +198,7 @@ new_socket(const struct blob_listener *listener, const union address *address)
     if (fd < 0)
         return -1;
     if (udp)
-        configure_udp(fd, family);
+        configure_udp(fd, address);
     else
         set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
