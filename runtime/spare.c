@@ -10,7 +10,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { SPARES_MOST = 4096 };
+enum { SPARES_MOST = 16384 };
 static const double rest_s = 0.05, idle_s = 10;
 
 struct spare {
