@@ -2,7 +2,7 @@
  * The load of the benchmark for datagrams: clients, and an origin that sends back what it hears.
  *
  *     datagrams origin PORT
- *     datagrams query PORT COUNT SOCKETS      one datagram and its answer each; SOCKETS 0: a new socket for each
+ *     datagrams query PORT COUNT SOCKETS      one datagram and its answer each, from SOCKETS ports in turn
  *     datagrams flow PORT COUNT SIZE JOINED   8 sockets, datagrams of SIZE bytes and their answers, JOINED in one piece
  *     datagrams hold PORT COUNT               so many clients with a datagram and its answer, until standard input ends
  *
@@ -122,10 +122,12 @@ query(const char *port, long count, int sockets)
     double began[WINDOW], total = 0;
     char data[QUERY_SIZE] = "query";
     long sent = 0, answered = 0;
-    int window = sockets > 0 && sockets < WINDOW ? sockets : WINDOW;
-    for (int i = 0; i < window; i++)
-        wait[i] = (struct pollfd){new_socket(&address), POLLIN, 0};
+    int window = sockets < WINDOW ? sockets : WINDOW;
+    int *fd = calloc((size_t)sockets, sizeof *fd);
+    for (int i = 0; i < sockets; i++)
+        fd[i] = new_socket(&address);
     for (int i = 0; i < window && sent < count; i++, sent++) {
+        wait[i] = (struct pollfd){fd[i], POLLIN, 0};
         began[i] = now_us();
         send(wait[i].fd, data, sizeof data, 0);
     }
@@ -135,15 +137,16 @@ query(const char *port, long count, int sockets)
                 continue;
             answered++;
             total += now_us() - began[i];
-            if (sockets == 0) {
-                close(wait[i].fd);
-                wait[i].fd = new_socket(&address);
+            if (sent == count)
+                continue;
+            if (sockets > window) { /* the one that has been quiet for longest */
+                int *next = &fd[window + sent % (sockets - window)], used = wait[i].fd;
+                wait[i].fd = *next;
+                *next = used;
             }
-            if (sent < count) {
-                began[i] = now_us();
-                send(wait[i].fd, data, sizeof data, 0);
-                sent++;
-            }
+            began[i] = now_us();
+            send(wait[i].fd, data, sizeof data, 0);
+            sent++;
         }
     }
     print_result(sent, answered, total);

@@ -4,7 +4,7 @@
     tests/bench/datagrams.py [--rounds N] [--build DIR] [--markdown FILE]
 
 One worker each, pinned to CPU 0; the clients and the origin on CPU 1. The figure of a case is the median of the
-rounds, in which the proxies take turns. --markdown writes the table behind <!-- datagrams --> in FILE.
+rounds, in which the proxies take turns; for queries the shortest possible relay (datagram_floor.c) takes turns too. --markdown writes the table behind <!-- datagrams --> in FILE.
 """
 import argparse
 import os
@@ -24,12 +24,13 @@ SERVERS = """
 """
 # name: what the load program is asked, the bar of the issue
 CASES = {
-    "query, a new port each": (["query", str(QUERY), "60000", "0"], 0.35),
+    "query, a new port each": (["query", str(QUERY), "60000", "15000"], 0.35),
     "query, 64 ports": (["query", str(QUERY), "60000", "64"], 0.35),
     "8 sessions, 64 bytes": (["flow", str(FRONT), "200000", "64", "1"], 0.6),
     "8 sessions, 1200 bytes": (["flow", str(FRONT), "200000", "1200", "1"], 0.6),
     "8 sessions, 1200 bytes, joined": (["flow", str(FRONT), "800000", "1200", "16"], 0.12),
 }
+FLOORED = ("query, a new port each", "query, 64 ports")
 
 
 def config(kind, where):
@@ -45,16 +46,20 @@ IDLE, IDLE_BAR = 10000, 512  # sessions; bytes of user memory for each
 
 class Proxy:
     def __init__(self, kind, where, build):
+        self.process = subprocess.Popen(self.command(kind, where, build), stderr=subprocess.DEVNULL)
+        time.sleep(0.7)
+
+    @staticmethod
+    def command(kind, where, build):
+        if kind == "floor":
+            return ["taskset", "-c", "0", f"{where}/datagram_floor", str(QUERY), str(ORIGIN)]
         path = f"{where}/{kind}.conf"
         with open(path, "w", encoding="utf-8") as file:
             file.write(config(kind, where))
         if kind == "nginx":
-            command = ["nginx", "-c", path, "-p", where]
-        else:
-            subprocess.run([f"{build}/spcc", "-o", f"{where}/spcd.spcb", path], check=True, stderr=subprocess.DEVNULL)
-            command = [f"{build}/spcd", f"{where}/spcd.spcb"]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(0.7)
+            return ["nginx", "-c", path, "-p", where]
+        subprocess.run([f"{build}/spcc", "-o", f"{where}/spcd.spcb", path], check=True, stderr=subprocess.DEVNULL)
+        return [f"{build}/spcd", f"{where}/spcd.spcb"]
 
     def cpu(self):
         """Seconds that the process and its children have used."""
@@ -116,13 +121,14 @@ def measure_idle(kind, program, where, build):
 
 def run(options, where):
     program = f"{where}/datagrams"
-    subprocess.run(["gcc", "-O2", "-o", program, f"{ROOT}/tests/bench/datagrams.c"], check=True)
+    for name in ("datagrams", "datagram_floor"):
+        subprocess.run(["gcc", "-O2", "-o", f"{where}/{name}", f"{ROOT}/tests/bench/{name}.c"], check=True)
     origin = subprocess.Popen(["taskset", "-c", "1", program, "origin", str(ORIGIN)])
     results = {}
     try:
         for case in options.only:
             for _ in range(options.rounds):
-                for kind in ("spcd", "nginx"):
+                for kind in ("spcd", "nginx", "floor") if case in FLOORED else ("spcd", "nginx"):
                     results.setdefault((case, kind), []).append(measure(kind, case, program, where, options.build))
         for kind in ("spcd", "nginx"):
             results["idle", kind] = measure_idle(kind, program, where, options.build)
@@ -133,17 +139,19 @@ def run(options, where):
 
 
 def table(results):
-    rows = ["| work | spcd | nginx | ratio | bar | lost of 1,000 |", "|---|---|---|---|---|---|"]
+    rows = ["| work | spcd | nginx | ratio | bar | floor | floor / nginx | lost of 1,000 |", "|---|---|---|---|---|---|---|---|"]
     for case, (_, bar) in CASES.items():
         if (case, "spcd") not in results:
             continue
         ours, theirs = ([one[0] for one in results[case, kind]] for kind in ("spcd", "nginx"))
         lost = "/".join(f"{statistics.median(one[1] for one in results[case, kind]):.1f}" for kind in ("spcd", "nginx"))
         ours, theirs = statistics.median(ours), statistics.median(theirs)
-        rows.append(f"| {case} | {ours:.2f} us | {theirs:.2f} us | {ours / theirs:.2f} | {bar} | {lost} |")
+        floor = [one[0] for one in results.get((case, "floor"), [])]
+        least = f"{statistics.median(floor):.2f} us | {statistics.median(floor) / theirs:.2f}" if floor else " | "
+        rows.append(f"| {case} | {ours:.2f} us | {theirs:.2f} us | {ours / theirs:.2f} | {bar} | {least} | {lost} |")
     ours, theirs = results["idle", "spcd"], results["idle", "nginx"]
     rows.append(f"| {IDLE:,} idle sessions, memory of each | {ours:.0f} B | {theirs:.0f} B | {ours / theirs:.2f} | "
-                f"{IDLE_BAR} B | |")
+                f"{IDLE_BAR} B | | | |")
     return "\n".join(rows)
 
 
