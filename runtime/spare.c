@@ -1,8 +1,14 @@
 /*
- * Connected sockets of UDP sessions that had all their answers, kept for the next session to the same target: to open
- * one costs more than all else that a query does. A socket rests first, and one that hears anything meanwhile is not
- * used again, so that a late or doubled answer reaches nobody. Which of those that are ready is taken is left to
- * chance, lest the port of the next query be known.
+ * Connected sockets of UDP sessions that had all their answers, kept for the next session to the same server: to open
+ * one costs more than all else that a query does. No answer shall reach another client, so
+ *
+ *   - only a socket whose session had exactly what it expected is kept, and within a time that it then rests twice;
+ *   - a server has to prove itself: its first sockets are only listened to for a second;
+ *   - a server from which anything comes to a socket that rests answers late or twice: it is not trusted any more, its
+ *     sockets are closed, and none is kept for as long as this configuration lasts.
+ *
+ * Nor shall a port be foreseen: which of CHOICE sockets is taken is left to chance, and where there are fewer, chance
+ * may say that a new one is opened. And each use may be its last.
  */
 #include "spcd.h"
 
@@ -10,24 +16,32 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { SPARES_MOST = 16384 };
-static const double rest_s = 0.05, idle_s = 10;
+enum {
+    SPARES_MOST = 16384,
+    CHOICE = 16,
+    PROOF = 8,    /* sockets that have to be silent for proof_s */
+    USES = 256,   /* of a socket, on average */
+};
+static const double quick_s = 0.025, rest_s = 0.05, proof_s = 1, idle_s = 10;
 
 struct spare {
     ev_io io;
-    struct spare *next;
+    struct spare *next, *previous;
     struct spares *of;
+    u32 target;
     double since;
 };
 
 /* Those of one target, the one that has rested longest first. */
 struct queue {
     struct spare *first, *last;
+    u32 proven;      /* up to PROOF */
+    bool distrusted;
 };
 
 struct spares {
+    struct shard *shard;
     struct ev_loop *loop;
-    u64 *late;    /* counts datagrams that came too late */
     struct spare *spare, *free;
     struct queue *queue; /* one for each target */
     u32 target_count;
@@ -57,118 +71,115 @@ spares_open(u32 target_count, u32 connections)
 }
 
 void
-spares_start(struct spares *spares, struct worker *worker)
+spares_start(struct spares *spares, struct shard *shard)
 {
-    spares->loop = worker->loop;
-    spares->late = &worker->counter[COUNTER_late_answers];
+    spares->shard = shard;
+    spares->loop = shard->worker->loop;
 }
 
-/* xorshift64: quick, and nobody sees what it gives. */
-static bool
-toss(struct spares *spares)
+/* xorshift64*: quick, and nobody sees what it gives. A number below count, which is a power of two. */
+static u32
+chance(struct spares *spares, u32 count)
 {
-    spares->random ^= spares->random << 13;
-    spares->random ^= spares->random >> 7;
-    spares->random ^= spares->random << 17;
-    return spares->random >> 63;
+    spares->random ^= spares->random >> 12;
+    spares->random ^= spares->random << 25;
+    spares->random ^= spares->random >> 27;
+    return (u32)(spares->random * 0x2545f4914f6cdd1d >> 32) & (count - 1);
 }
 
-static void
-give_back(struct spares *spares, struct spare *spare)
-{
-    spare->next = spares->free;
-    spares->free = spare;
-}
-
-static struct spare *
-pop(struct queue *queue)
-{
-    struct spare *spare = queue->first;
-    queue->first = spare->next;
-    if (!queue->first)
-        queue->last = NULL;
-    return spare;
-}
+/* ---- a target's sockets ---- */
 
 static void
-push(struct queue *queue, struct spare *spare)
+append(struct queue *queue, struct spare *spare)
 {
     spare->next = NULL;
-    if (queue->last)
-        queue->last->next = spare;
-    else
-        queue->first = spare;
+    spare->previous = queue->last;
+    *(queue->last ? &queue->last->next : &queue->first) = spare;
     queue->last = spare;
 }
 
-static void
-discard(struct spares *spares, struct spare *spare)
+/* Its socket is the caller's. */
+static int
+take_out(struct spares *spares, struct spare *spare)
 {
-    if (spare->io.fd < 0)
-        return;
+    struct queue *queue = &spares->queue[spare->target];
+    *(spare->previous ? &spare->previous->next : &queue->first) = spare->next;
+    *(spare->next ? &spare->next->previous : &queue->last) = spare->previous;
+    if (queue->proven < PROOF && ev_now(spares->loop) - spare->since >= proof_s)
+        queue->proven++;
     ev_io_stop(spares->loop, &spare->io);
-    close(spare->io.fd);
-    spare->io.fd = -1;
+    spare->next = spares->free;
+    spares->free = spare;
+    return spare->io.fd;
 }
 
-/* Something came that nobody waits for: more may follow. Its place in the queue is given back when its turn comes. */
+void
+spares_distrust(struct spares *spares, u32 target)
+{
+    struct queue *queue = &spares->queue[target];
+    const struct generation *g = spares->shard->generation;
+    if (!queue->distrusted)
+        log_write(&g->logger, LEVEL_WARN, 0, 0, "%s answers late or more than once, no socket to it is used again",
+                  g->target[target].text);
+    queue->distrusted = true;
+    while (queue->first)
+        close(take_out(spares, queue->first));
+}
+
+/* Something came that nobody waits for. */
 static void
 on_late(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop, (void)events;
     struct spare *spare = io->data;
-    ++*spare->of->late;
-    discard(spare->of, spare);
+    spare->of->shard->worker->counter[COUNTER_late_answers]++;
+    spares_distrust(spare->of, spare->target);
 }
 
-/* Drop those at the front that are of no use any more. */
 static void
-trim(struct spares *spares, struct queue *queue, double now)
+drop_idle(struct spares *spares, struct queue *queue, double now)
 {
-    while (queue->first && (queue->first->io.fd < 0 || queue->first->since + idle_s < now)) {
-        discard(spares, queue->first);
-        give_back(spares, pop(queue));
-    }
+    while (queue->first && queue->first->since + idle_s < now)
+        close(take_out(spares, queue->first));
 }
+
+/* ---- for sessions ---- */
 
 int
 spares_take(struct spares *spares, u32 target)
 {
     struct queue *queue = &spares->queue[target];
-    double now = ev_now(spares->loop);
-    trim(spares, queue, now);
-    if (!queue->first || queue->first->since + rest_s > now)
+    double now = ev_now(spares->loop), rest = queue->proven < PROOF ? proof_s : rest_s;
+    drop_idle(spares, queue, now);
+    struct spare *spare = queue->first;
+    for (u32 skip = spare ? chance(spares, CHOICE) : 0; skip > 0 && spare; skip--)
+        spare = spare->next;
+    if (!spare || spare->since + rest > now)
         return -1;
-    if (toss(spares)) { /* behind the others, as good as new */
-        push(queue, pop(queue));
-        queue->last->since = now - rest_s;
-        trim(spares, queue, now);
-        if (queue->first->since + rest_s > now)
-            return -1;
-    }
-    struct spare *spare = pop(queue);
-    int fd = spare->io.fd;
-    ev_io_stop(spares->loop, &spare->io);
-    give_back(spares, spare);
-    return fd;
+    if (!ev_is_pending(&spare->io))
+        return take_out(spares, spare);
+    on_late(spares->loop, &spare->io, EV_READ); /* its turn would have come later */
+    return -1;
 }
 
 bool
-spares_give(struct spares *spares, u32 target, int fd)
+spares_give(struct spares *spares, u32 target, int fd, double lasted_s)
 {
     struct spare *spare = spares->free;
+    struct queue *queue = &spares->queue[target];
     double now = ev_now(spares->loop);
-    trim(spares, &spares->queue[target], now);
-    if (!spare)
+    drop_idle(spares, queue, now);
+    if (!spare || queue->distrusted || lasted_s > quick_s || chance(spares, USES) == 0)
         return false;
     spares->free = spare->next;
     spare->of = spares;
+    spare->target = target;
     spare->since = now;
     ev_io_init(&spare->io, on_late, fd, EV_READ);
     spare->io.events = EV_READ; /* without libev's mark that fd is new: it is watched already */
     spare->io.data = spare;
     ev_io_start(spares->loop, &spare->io);
-    push(&spares->queue[target], spare);
+    append(queue, spare);
     return true;
 }
 
@@ -176,8 +187,8 @@ void
 spares_close(struct spares *spares)
 {
     for (u32 i = 0; spares->queue && i < spares->target_count; i++)
-        for (struct spare *spare = spares->queue[i].first; spare; spare = spare->next)
-            discard(spares, spare);
+        while (spares->queue[i].first)
+            close(take_out(spares, spares->queue[i].first));
     free(spares->queue);
     free(spares->spare);
     free(spares);

@@ -949,13 +949,16 @@ enum step pass_run(struct session *session);
 /* Room for those of a shard. NULL: no memory. */
 struct spares *spares_open(u32 target_count, u32 connections);
 /* From the worker's thread: the one to use it and to close it. */
-void spares_start(struct spares *spares, struct worker *worker);
+void spares_start(struct spares *spares, struct shard *shard);
 void spares_close(struct spares *spares);
 
 /* A socket that is connected to the generation's target and watched for reading; -1: there is none that has rested. */
 int spares_take(struct spares *spares, u32 target);
-/* Keep such a socket, whose watcher was stopped in this turn of the loop. False: there is no room. */
-bool spares_give(struct spares *spares, u32 target, int fd);
+/* Keep such a socket, whose watcher was stopped in this turn of the loop and whose session has lasted so long. False:
+ * it is of no use any more. */
+bool spares_give(struct spares *spares, u32 target, int fd, double lasted_s);
+/* The target has sent an answer too many: keep none of its sockets. */
+void spares_distrust(struct spares *spares, u32 target);
 
 /* ---- clients.c: whose session a datagram is of ---- */
 

@@ -108,11 +108,16 @@ static bool
 keep_socket(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    if (!is_plain(s) || s->target == UINT32_MAX || proxy->responses == 0 || !(proxy->flags & PROXY_RESPONSES) ||
-        s->client.udp.responses != (u64)proxy->responses * s->client.udp.requests)
+    struct ev_loop *loop = s->shard->worker->loop;
+    u64 wanted = (u64)proxy->responses * s->client.udp.requests;
+    if (!is_plain(s) || s->target == UINT32_MAX || proxy->responses == 0 || !(proxy->flags & PROXY_RESPONSES))
         return false;
-    ev_io_stop(s->shard->worker->loop, &s->upstream.io);
-    return spares_give(s->shard->spares, target_of(s), s->upstream.io.fd);
+    if (s->client.udp.responses != wanted) {
+        spares_distrust(s->shard->spares, target_of(s));
+        return false;
+    }
+    ev_io_stop(loop, &s->upstream.io);
+    return spares_give(s->shard->spares, target_of(s), s->upstream.io.fd, ev_now(loop) - s->begun);
 }
 
 void

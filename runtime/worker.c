@@ -58,7 +58,7 @@ take_shard(struct worker *worker, struct shard *shard)
         if (worker->udp)
             udp_start(worker->udp);
         if (shard->spares)
-            spares_start(shard->spares, worker);
+            spares_start(shard->spares, shard);
         listen_start(shard); /* before the old one stops: what both listen to is never unwatched */
     }
     if (old)

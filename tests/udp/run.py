@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Datagrams, where a scenario is not enough: crowds and floods.
+"""Datagrams, where a scenario is not enough: crowds and floods; answers that come too late.
 
-    tests/udp/run.py [CASE]...
+    tests/udp/run.py [crowd|late|CASE]...
 
 Last line: "N passed, N failed".
 """
@@ -12,14 +12,16 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 import crowd  # noqa: E402
+import late  # noqa: E402
 
-CASES = crowd.CASES
+PARTS = [crowd, late]
 
 
 def main():
     passed = failed = 0
-    for case in CASES:
-        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
+    cases = [(part, case) for part in PARTS for case in part.CASES]
+    for part, case in cases:
+        if sys.argv[1:] and not {part.__name__, case.__name__} & set(sys.argv[1:]):
             continue
         for good, what in case():
             passed += bool(good)

@@ -1,6 +1,7 @@
 """What the tests of datagrams stand on: a server in a folder, an upstream server that does what the test says, clients."""
 import os
 import re
+import resource
 import select
 import socket
 import sys
@@ -18,6 +19,7 @@ from wire import PATIENCE, Ports  # noqa: E402
 BUILD = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
 SILENCE = 0.2  # seconds in which what must not come had time to
 HELD = Ports()
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
 class Stage:
@@ -81,7 +83,7 @@ class Backend:
 
     def take(self, seconds=PATIENCE):
         """(data, from whom), or (None, None)."""
-        if not select.select([self.socket], [], [], seconds)[0]:
+        if not readable(self.socket, seconds):
             return None, None
         return self.socket.recvfrom(1 << 16)
 
@@ -96,6 +98,12 @@ class Backend:
         self.socket.sendto(data, to)
 
 
+def readable(one, seconds):
+    poll = select.poll()  # select() knows the first 1,024 descriptors only
+    poll.register(one, select.POLLIN)
+    return poll.poll(seconds * 1000)
+
+
 def client(port, address="127.0.0.1", host="127.0.0.1"):
     """A socket from a port of its own, connected to the listener."""
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -107,7 +115,7 @@ def client(port, address="127.0.0.1", host="127.0.0.1"):
 
 def receive(one, seconds=PATIENCE):
     """The next datagram; None: there was none."""
-    return one.recv(1 << 16) if select.select([one], [], [], seconds)[0] else None
+    return one.recv(1 << 16) if readable(one, seconds) else None
 
 
 def wait(condition, seconds=PATIENCE):
