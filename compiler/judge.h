@@ -34,7 +34,8 @@ struct symbol {
     enum variable_kind kind;
     struct node *node; /* what declares it first; NULL: a capture */
     struct span span;
-    bool preread, preread_known; /* what its value comes from: the ClientHello of ssl_preread */
+    u32 prereads;  /* what its value comes from, */
+    bool prereads_known;
     bool visiting, walked, compiling;
     u32 slot; /* slot.c: its record; 0: none yet */
     const struct judged_geo *geo; /* judge_geo.c: what it has read; NULL: it is no geo */
@@ -62,7 +63,8 @@ struct judge_server {
     const struct node *node;
     const struct node *pass;  /* its proxy_pass, NULL for none */
     const struct node *names; /* its server_name */
-    bool udp, tls, preread, certified, resolves; /* tls: a listen of it has ssl */
+    bool udp, tls, certified, resolves; /* tls: a listen of it has ssl */
+    u32 prereads;
     const struct judge_server *visited; /* judge_route.c */
 };
 
@@ -143,8 +145,16 @@ struct symbol *variable_find(const struct unit *unit, const char *name, size_t s
 const char *variable_whole(const struct word *word, size_t *size);
 /* The next name in text from *at on, moving *at behind it; NULL: no more. */
 const char *variable_next(const char **at, const char *end, size_t *size);
-/* Does the value of word depend on the ClientHello that ssl_preread reads? */
-bool variable_is_preread(struct unit *unit, const struct word *word);
+
+/* What is read before a session goes on; a set of them has the bit 1 << PREREAD_... for each. */
+enum { PREREAD_SSL, PREREAD_MQTT, PREREAD_HTTP, PREREAD_COUNT };
+extern const struct preread {
+    enum directive_id directive;
+    const char *variables; /* what their names begin with */
+    const char *source;    /* what they tell of */
+} prereads[PREREAD_COUNT];
+/* Those that the value of word depends on. */
+u32 variable_prereads(struct unit *unit, const struct word *word);
 void variable_finish(struct unit *unit);
 
 /* ---- by noun: .judge of directives.def ---- */

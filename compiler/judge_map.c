@@ -192,7 +192,8 @@ say_literal(struct table *table, const struct node *entry)
 static bool
 looks_up_name(const struct word *source)
 {
-    static const char *const names[] = {"ssl_preread_server_name", "ssl_server_name", "ssl_ech_outer_server_name"};
+    static const char *const names[] = {"ssl_preread_server_name", "ssl_server_name", "ssl_ech_outer_server_name",
+                                        "http_preread_host"};
     size_t size;
     const char *name = variable_whole(source, &size);
     for (size_t i = 0; i < sizeof names / sizeof *names && size > 0; i++)

@@ -210,9 +210,20 @@ judge_target(struct unit *unit, const struct judge_server *server)
         diag_note(unit, walk.route.resolver, "this is a name");
 }
 
-/* The first word of server's own that takes its value from a ClientHello that nobody reads. */
 static void
-judge_preread(struct unit *unit, const struct node *server)
+say_preread(struct unit *unit, const struct word *word, u32 missing)
+{
+    u32 first = 0;
+    while (!(missing & 1u << first))
+        first++;
+    const char *name = directives[prereads[first].directive].name;
+    diag(unit, preread_off, word->span, judge_show(unit, word), prereads[first].source, name);
+    diag_help(unit, "add: %s on;", name);
+}
+
+/* The first word of server's own that takes its value from what nobody reads. */
+static void
+judge_preread(struct unit *unit, const struct node *server, u32 read)
 {
     static const enum directive_id rows[] = {DIRECTIVE_proxy_pass, DIRECTIVE_return_, DIRECTIVE_set,
                                              DIRECTIVE_proxy_ssl_name, DIRECTIVE_pass};
@@ -224,9 +235,10 @@ judge_preread(struct unit *unit, const struct node *server)
             if (node->row != &directives[rows[i]] || node->broken)
                 continue;
             const struct word *word = &node->word[node->word_count - 1];
-            if (!variable_is_preread(unit, word))
+            u32 missing = variable_prereads(unit, word) & ~read;
+            if (missing == 0)
                 continue;
-            diag(unit, preread_off, word->span, judge_show(unit, word));
+            say_preread(unit, word, missing);
             return;
         }
 }
@@ -317,8 +329,8 @@ judge_route_finish(struct unit *unit)
         const struct node *pass = server[i]->pass;
         if (pass != NULL && !pass->broken && expr_is_dynamic(&pass->word[1]))
             judge_target(unit, server[i]);
-        if (!server[i]->preread && !judge_is_lenient(unit))
-            judge_preread(unit, server[i]->node);
+        if (!judge_is_lenient(unit))
+            judge_preread(unit, server[i]->node, server[i]->prereads);
         judge_loop(unit, server[i]);
     }
 }

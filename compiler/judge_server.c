@@ -198,6 +198,15 @@ is_on(const struct scope *scope, enum directive_id id)
     return node != NULL && !node->broken && node->value != 0;
 }
 
+static u32
+prereads_on(const struct scope *scope)
+{
+    u32 on = 0;
+    for (u32 i = 0; i < PREREAD_COUNT; i++)
+        on |= (u32)is_on(scope, prereads[i].directive) << i;
+    return on;
+}
+
 void
 judge_server(struct unit *unit, struct node *node)
 {
@@ -207,7 +216,7 @@ judge_server(struct unit *unit, struct node *node)
         .node = node,
         .pass = scope->last[DIRECTIVE_proxy_pass],
         .names = scope->of[DIRECTIVE_server_name],
-        .preread = is_on(scope, DIRECTIVE_ssl_preread),
+        .prereads = prereads_on(scope),
         .resolves = scope_nearest(scope, &directives[DIRECTIVE_resolver]) != NULL,
         .certified = scope_nearest(scope, &directives[DIRECTIVE_ssl_certificate]) != NULL ||
                      is_on(scope, DIRECTIVE_ssl_reject_handshake),
@@ -313,15 +322,16 @@ judge_names(struct unit *unit, const struct judge_socket *socket)
     }
 }
 
-/* Only TLS tells the name that a client wants: does anything here read it? */
+/* Only TLS and HTTP tell the name that a client wants: does anything here read it? */
 static void
 judge_reach(struct unit *unit, const struct judge_socket *socket)
 {
     const struct member *member = socket->members.item;
     bool ssl = false, preread = false, named = false;
+    u32 with_name = 1u << PREREAD_SSL | 1u << PREREAD_HTTP;
     for (u32 i = 0; i < socket->members.count; i++) {
         ssl |= member[i].ssl;
-        preread |= member[i].server->preread;
+        preread |= (member[i].server->prereads & with_name) != 0;
         named |= member[i].server->names != NULL;
     }
     if (ssl || preread || !named)

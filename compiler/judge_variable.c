@@ -335,44 +335,60 @@ variable_finish(struct unit *unit)
         check_use(unit, &use[i]);
 }
 
-/* ---- does it come from the ClientHello? ---- */
+/* ---- does it come from what is preread? ---- */
 
-static bool is_preread(struct unit *unit, const char *text, size_t size, u32 depth);
+const struct preread prereads[PREREAD_COUNT] = {
+    [PREREAD_SSL] = {DIRECTIVE_ssl_preread, "ssl_preread_", "the ClientHello"},
+    [PREREAD_MQTT] = {DIRECTIVE_mqtt_preread, "mqtt_preread_", "MQTT's CONNECT"},
+    [PREREAD_HTTP] = {DIRECTIVE_http_preread, "http_preread_", "an HTTP request"},
+};
 
-static bool
-is_preread_variable(struct unit *unit, const char *name, size_t size, u32 depth)
+static u32 prereads_of(struct unit *unit, const char *text, size_t size, u32 depth);
+
+static u32
+prereads_of_name(const char *name, size_t size)
 {
-    if (size > 12 && strncasecmp(name, "ssl_preread_", 12) == 0)
-        return true;
-    struct symbol *variable = depth < DEPTH_MAX ? variable_find(unit, name, size) : NULL;
-    if (variable == NULL || variable->kind != VARIABLE_TABLE || variable->visiting)
-        return false;
-    if (variable->preread_known)
-        return variable->preread;
-    variable->visiting = true;
-    const struct word *source = &variable->node->word[1]; /* of a geo without an address, its own variable */
-    variable->preread = is_preread(unit, source->text, source->size, depth + 1);
-    for (const struct node *entry = variable->node->first; entry != NULL && !variable->preread; entry = entry->next)
-        if (entry->word_count > 1)
-            variable->preread = is_preread(unit, entry->word[1].text, entry->word[1].size, depth + 1);
-    variable->visiting = false;
-    variable->preread_known = true;
-    return variable->preread;
+    for (u32 i = 0; i < PREREAD_COUNT; i++) {
+        size_t prefix = strlen(prereads[i].variables);
+        if (size > prefix && strncasecmp(name, prereads[i].variables, prefix) == 0)
+            return 1u << i;
+    }
+    return 0;
 }
 
-static bool
-is_preread(struct unit *unit, const char *text, size_t size, u32 depth)
+static u32
+prereads_of_variable(struct unit *unit, const char *name, size_t size, u32 depth)
+{
+    u32 own = prereads_of_name(name, size);
+    struct symbol *variable = own == 0 && depth < DEPTH_MAX ? variable_find(unit, name, size) : NULL;
+    if (variable == NULL || variable->kind != VARIABLE_TABLE || variable->visiting)
+        return own;
+    if (variable->prereads_known)
+        return variable->prereads;
+    variable->visiting = true;
+    const struct word *source = &variable->node->word[1]; /* of a geo without an address, its own variable */
+    variable->prereads = prereads_of(unit, source->text, source->size, depth + 1);
+    for (const struct node *entry = variable->node->first; entry != NULL; entry = entry->next)
+        if (entry->word_count > 1)
+            variable->prereads |= prereads_of(unit, entry->word[1].text, entry->word[1].size, depth + 1);
+    variable->visiting = false;
+    variable->prereads_known = true;
+    return variable->prereads;
+}
+
+static u32
+prereads_of(struct unit *unit, const char *text, size_t size, u32 depth)
 {
     const char *at = text, *name;
     size_t name_size;
+    u32 all = 0;
     while ((name = variable_next(&at, text + size, &name_size)) != NULL)
-        if (is_preread_variable(unit, name, name_size, depth))
-            return true;
-    return false;
+        all |= prereads_of_variable(unit, name, name_size, depth);
+    return all;
 }
 
-bool
-variable_is_preread(struct unit *unit, const struct word *word)
+u32
+variable_prereads(struct unit *unit, const struct word *word)
 {
-    return is_preread(unit, word->text, word->size, 0);
+    return prereads_of(unit, word->text, word->size, 0);
 }

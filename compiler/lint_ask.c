@@ -125,7 +125,8 @@ lint_is_used(const struct lint *lint, const char *name)
 }
 
 /* Names that the client sends and nobody has verified. */
-static const char *const tainted[] = {"ssl_preread_server_name", "ssl_server_name", "ssl_preread_alpn_protocols"};
+static const char *const tainted[] = {"ssl_preread_server_name", "ssl_server_name", "ssl_preread_alpn_protocols",
+                                      "mqtt_preread_clientid", "mqtt_preread_username", "http_preread_host"};
 
 static bool
 mentions_tainted(const char *text)

@@ -84,7 +84,8 @@ staples(const struct lint *lint)
 static bool
 reads_ahead(const struct lint *lint)
 {
-    return is_on(lint, DIRECTIVE_ssl_preread);
+    return is_on(lint, DIRECTIVE_ssl_preread) || is_on(lint, DIRECTIVE_mqtt_preread) ||
+           is_on(lint, DIRECTIVE_http_preread);
 }
 
 static bool
@@ -136,8 +137,10 @@ static const struct need {
     {"ssl_preread", "", has_plain, DEAD(dead_preread),
      "it reads what TCP clients send before TLS is ended, and no listen of this server has that",
      "it reads what TCP clients send before TLS is ended, and no listen has that", false},
-    {"preread_buffer_size preread_timeout", "", reads_ahead, DEAD(dead_directive), "ssl_preread is off",
-     "ssl_preread is off", true},
+    {"mqtt_preread http_preread", "", has_tcp, DEAD(dead_on_udp), "no listen of this server is of TCP",
+     "no listen is of TCP", false},
+    {"preread_buffer_size preread_timeout", "", reads_ahead, DEAD(dead_directive),
+     "nothing is preread: ssl_preread is off", "nothing is preread: ssl_preread is off", true},
     {"proxy_protocol_timeout", "", has_preamble, DEAD(dead_directive), "no listen of this server has proxy_protocol",
      "no listen has proxy_protocol", false},
     {"set_real_ip_from", "", has_preamble, DEAD(dead_real_ip), "no listen of this server has proxy_protocol",

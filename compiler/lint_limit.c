@@ -30,6 +30,14 @@ check_long(struct lint *lint)
         diag(lint->unit, long_time, lint_span(node), lint_show(lint->unit, &node->word[1]));
 }
 
+static bool
+reads_ahead(const struct lint *lint)
+{
+    const struct lint_server *server = &lint->server;
+    bool others = lint_value(lint, DIRECTIVE_mqtt_preread) != 0 || lint_value(lint, DIRECTIVE_http_preread) != 0;
+    return (server->plain && lint_value(lint, DIRECTIVE_ssl_preread) != 0) || (server->tcp && others);
+}
+
 void
 lint_limit_time(struct lint *lint)
 {
@@ -37,7 +45,7 @@ lint_limit_time(struct lint *lint)
     bool proxies = server->pass != NULL;
     check_zero(lint, DIRECTIVE_proxy_timeout, proxies);
     check_zero(lint, DIRECTIVE_proxy_connect_timeout, proxies);
-    check_zero(lint, DIRECTIVE_preread_timeout, server->plain && lint_value(lint, DIRECTIVE_ssl_preread) != 0);
+    check_zero(lint, DIRECTIVE_preread_timeout, reads_ahead(lint));
     check_zero(lint, DIRECTIVE_ssl_handshake_timeout, server->ssl);
     check_zero(lint, DIRECTIVE_proxy_protocol_timeout, server->preamble);
     if (proxies && server->tcp && lint->framed)
@@ -114,8 +122,8 @@ lint_limit_log(struct lint *lint)
 static void
 check_json(struct lint *lint, const struct node *node, u32 first)
 {
-    static const char *const chosen[] = {"ssl_preread_*", "ssl_server_name", "ssl_client_*", "ssl_alpn_protocol",
-                                         "proxy_protocol_tlv_*"};
+    static const char *const chosen[] = {"ssl_preread_*", "mqtt_preread_*", "http_preread_*", "ssl_server_name",
+                                         "ssl_client_*", "ssl_alpn_protocol", "proxy_protocol_tlv_*"};
     if (node->word[first].text[strspn(node->word[first].text, " ")] != '{')
         return;
     for (u32 i = first; i < node->word_count; i++)

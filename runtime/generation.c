@@ -27,7 +27,7 @@ largest_buffer(const struct blob *blob)
     for (u32 i = 1; i < blob->proxy_count; i++)
         size = larger(size, blob->proxy[i].buffer_size);
     for (u32 i = 1; i < blob->server_count; i++) {
-        if (blob->server[i].flags & SERVER_SSL_PREREAD)
+        if (blob->server[i].flags & SERVER_PREREADS)
             size = larger(size, (u64)blob->server[i].preread_buffer_size + PREAMBLE_ROOM);
         const struct blob_expr *value = &blob->expr[blob->server[i].value];
         u64 room = 0;
@@ -78,7 +78,7 @@ has_values(const struct blob *blob)
     for (u32 i = 1; i < blob->op_count && !has; i++)
         has = blob->op[i].kind == OP_CAPTURE;
     for (u32 i = 1; i < blob->server_count && !has; i++)
-        has = blob->server[i].flags & SERVER_SSL_PREREAD;
+        has = blob->server[i].flags & SERVER_PREREADS;
     for (u32 i = 1; i < blob->endpoint_count && !has; i++)
         has = blob->endpoint[i].proxy_protocol;
     return has;

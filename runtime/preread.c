@@ -1,6 +1,7 @@
 /*
- * ssl_preread: what a client sends first is read and kept for the upstream, until hello.c sees in it a ClientHello, or
- * that there is none. The buffer is the one in which the upstream's bytes wait afterwards.
+ * ssl_preread, mqtt_preread, http_preread: what a client sends first is read and kept for the upstream, until hello.c,
+ * mqtt.c or request.c sees in it what it knows, or all that are asked see nothing in it. The buffer is the one in which
+ * the upstream's bytes wait afterwards.
  */
 #include "spcd.h"
 
@@ -8,14 +9,77 @@
 #include <string.h>
 #include <strings.h>
 
-static void
-keep(struct session *s, const struct hello *hello)
+/* ---- what is looked for; what a session that ends here has said so far is for its log, as in nginx ---- */
+
+static struct value
+keep(struct session *s, const struct value *value)
 {
-    struct hello *kept = &values_of(s)->hello;
-    *kept = *hello;
-    kept->server_name = value_keep(s, hello->server_name.text, hello->server_name.size);
-    kept->alpn = value_keep(s, hello->alpn.text, hello->alpn.size);
+    return value_keep(s, value->text, value->size);
 }
+
+static enum preread
+look_for_hello(struct session *s, bool last)
+{
+    u8 name[HELLO_NAME], alpn[HELLO_ALPN];
+    struct hello hello;
+    const struct side *side = &s->upstream;
+    enum preread result = hello_parse(side->buffer, side->end, &hello, name, alpn);
+    if (result == PREREAD_FOUND || (result == PREREAD_AGAIN && last)) {
+        hello.server_name = keep(s, &hello.server_name);
+        hello.alpn = keep(s, &hello.alpn);
+        s->values->hello = hello;
+    }
+    return result;
+}
+
+static enum preread
+look_for_mqtt(struct session *s, bool last)
+{
+    struct mqtt mqtt;
+    const struct side *side = &s->upstream;
+    enum preread result = mqtt_parse(side->buffer, side->end, &mqtt);
+    if (result == PREREAD_FOUND || (result == PREREAD_AGAIN && last))
+        s->values->mqtt = (struct mqtt){keep(s, &mqtt.client_id), keep(s, &mqtt.user_name)};
+    return result;
+}
+
+static enum preread
+look_for_request(struct session *s, bool last)
+{
+    (void)last; /* there is no part of a name */
+    u8 room[PREREAD_TEXT];
+    struct value host;
+    const struct side *side = &s->upstream;
+    enum preread result = request_parse(side->buffer, side->end, &host, room);
+    if (result == PREREAD_FOUND)
+        s->values->host = keep(s, &host);
+    return result;
+}
+
+static const struct kind {
+    u32 flag;
+    enum preread (*look)(struct session *session, bool last);
+} kinds[] = {
+    {SERVER_SSL_PREREAD, look_for_hello},
+    {SERVER_MQTT_PREREAD, look_for_mqtt},
+    {SERVER_HTTP_PREREAD, look_for_request},
+};
+
+/* Look at what has been read. No beginning is of two kinds. */
+static enum preread
+look(struct session *s, bool last)
+{
+    enum preread result = PREREAD_NONE;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && result != PREREAD_FOUND; i++) {
+        if (!(s->server->flags & kinds[i].flag))
+            continue;
+        enum preread one = kinds[i].look(s, last && s->upstream.end > 0);
+        result = one == PREREAD_NONE ? result : one;
+    }
+    return result;
+}
+
+/* ---- which server it is for ---- */
 
 static bool
 is_hostname(const struct session *s, const struct value *name)
@@ -42,18 +106,7 @@ choose_server(struct session *s, const struct value *name)
         s->server = &blob->server[blob->value[found].server];
 }
 
-/* Look at what has been read. What a session that ends here has said so far is for its log, as in nginx. */
-static enum preread
-look(struct session *s, bool last)
-{
-    u8 name[HELLO_NAME], alpn[HELLO_ALPN];
-    struct hello hello;
-    const struct side *side = &s->upstream;
-    enum preread result = hello_parse(side->buffer, side->end, &hello, name, alpn);
-    if (result == PREREAD_FOUND || (result == PREREAD_AGAIN && last && side->end > 0))
-        keep(s, &hello);
-    return result;
-}
+/* ---- reading ---- */
 
 static enum step
 end(struct session *s, enum close reason)
@@ -73,7 +126,7 @@ judge(struct session *s)
     if (result == PREREAD_AGAIN)
         return full ? end(s, CLOSE_preread_full) : STEP_WAITS;
     if (result == PREREAD_FOUND)
-        choose_server(s, &s->values->hello.server_name);
+        choose_server(s, s->values->host.size > 0 ? &s->values->host : &s->values->hello.server_name);
     return STEP_NEXT;
 }
 
@@ -124,7 +177,7 @@ on_read(struct ev_loop *loop, ev_io *io, int events)
 enum step
 preread_step(struct session *s)
 {
-    if (!(s->server->flags & SERVER_SSL_PREREAD) || session_is_udp(s))
+    if (!(s->server->flags & SERVER_PREREADS) || session_is_udp(s))
         return STEP_NEXT;
     s->phase = PHASE_PREREAD;
     s->action = "prereading client data";

@@ -37,6 +37,8 @@ values_restart(struct session *s)
         memmove(text, values->preamble.tlv.text, values->used);
     values->preamble.tlv.text = text;
     values->hello = (struct hello){0};
+    values->mqtt = (struct mqtt){0};
+    values->host = (struct value){0};
     memset(values->capture, 0, sizeof values->capture);
     memset(values->slot, 0, count * sizeof *values->slot);
 }

@@ -26,6 +26,8 @@
 
 struct generation;
 struct hello;
+struct mqtt;
+struct value;
 struct session;
 struct shard;
 struct worker;
@@ -828,6 +830,7 @@ void limit_release(struct session *session);
 
 /* ---- preread.c: what a client sends first ---- */
 
+enum { SERVER_PREREADS = SERVER_SSL_PREREAD | SERVER_MQTT_PREREAD | SERVER_HTTP_PREREAD };
 enum step preread_step(struct session *session);
 void preread_timeout(struct session *session);
 
@@ -838,6 +841,13 @@ void preread_timeout(struct session *session);
 enum preread { PREREAD_AGAIN, PREREAD_NONE, PREREAD_FOUND };
 enum { HELLO_NAME = 1024, HELLO_ALPN = 1024 };
 enum preread hello_parse(const u8 *data, size_t size, struct hello *hello, u8 *name, u8 *alpn);
+
+/* ---- mqtt.c, request.c: the CONNECT of MQTT; the request line and Host of HTTP/1 ---- */
+
+/* The same of them; what is longer than PREREAD_TEXT is empty. The values of mqtt lie in data, host in the room. */
+enum { PREREAD_TEXT = 1024 };
+enum preread mqtt_parse(const u8 *data, size_t size, struct mqtt *mqtt);
+enum preread request_parse(const u8 *data, size_t size, struct value *host, u8 *room);
 
 /* ---- side.c: one socket ---- */
 
@@ -1199,6 +1209,11 @@ struct hello {
     u8 version[2]; /* 3, 4: TLS 1.3; 0, 2: SSL 2 */
 };
 
+/* What mqtt_preread has found, and the same of them. */
+struct mqtt {
+    struct value client_id, user_name;
+};
+
 /* What the PROXY protocol header has said. */
 struct preamble_peer {
     char ip[INET6_ADDRSTRLEN];
@@ -1216,6 +1231,8 @@ struct preamble {
 struct values {
     u32 used;                              /* of the text */
     struct hello hello;                    /* of ssl_preread */
+    struct mqtt mqtt;                      /* of mqtt_preread */
+    struct value host;                     /* of http_preread */
     struct preamble preamble;              /* of listen ... proxy_protocol */
     union client_address local;            /* where it was passed to */
     struct value capture[CAPTURE_MAX + 1]; /* of the regular expression that matched last */

@@ -329,7 +329,7 @@ variable_upstream_last_addr(struct session *s, struct output *out)
     return true;
 }
 
-/* ---- the ClientHello that ssl_preread has read ---- */
+/* ---- what was preread ---- */
 
 static bool
 put_kept(struct output *out, struct value value)
@@ -339,17 +339,16 @@ put_kept(struct output *out, struct value value)
     return value.state == VALUE_FOUND;
 }
 
-static bool
-variable_ssl_preread_server_name(struct session *s, struct output *out)
-{
-    return s->preread && put_kept(out, s->values->hello.server_name);
-}
-
-static bool
-variable_ssl_preread_alpn_protocols(struct session *s, struct output *out)
-{
-    return s->preread && put_kept(out, s->values->hello.alpn);
-}
+#define VARIABLE_OF_PREREAD(name, value)                               \
+    static bool variable_##name(struct session *s, struct output *out) \
+    {                                                                  \
+        return s->preread && put_kept(out, s->values->value);          \
+    }
+VARIABLE_OF_PREREAD(ssl_preread_server_name, hello.server_name)
+VARIABLE_OF_PREREAD(ssl_preread_alpn_protocols, hello.alpn)
+VARIABLE_OF_PREREAD(mqtt_preread_clientid, mqtt.client_id)
+VARIABLE_OF_PREREAD(mqtt_preread_username, mqtt.user_name)
+VARIABLE_OF_PREREAD(http_preread_host, host)
 
 static bool
 variable_ssl_preread_protocol(struct session *s, struct output *out)
