@@ -104,6 +104,9 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 $(BUILD)/unit/tls_memory: ALL_CFLAGS += $(TLS_CFLAGS)
 $(BUILD)/unit/tls_memory: $(BUILD)/runtime/tls/memory.o
 
+$(BUILD)/unit/preread: ALL_CFLAGS += -Iruntime
+$(BUILD)/unit/preread: $(addprefix $(BUILD)/runtime/,hello.o mqtt.o request.o)
+
 units: $(BUILD)/choose $(UNITS)
 
 # Choices of servers without traffic, for tests/balance/.
@@ -123,7 +126,7 @@ $(BUILD)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c tests/fuzz/random.c $(FUZZ
 	$(CC) $(FUZZ_LINK)
 
 # The parsers of what a client sends first, which need nothing but themselves.
-PREREAD_OBJS := $(BUILD)/runtime/hello.o
+PREREAD_OBJS := $(addprefix $(BUILD)/runtime/,hello.o mqtt.o request.o)
 $(BUILD)/fuzz/preread: tests/fuzz/preread.c $(PREREAD_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -o $@ $^

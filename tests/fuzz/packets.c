@@ -1,6 +1,7 @@
 /*
- * First packets of a connection, the same for the same seed: ClientHellos of many shapes, in records of any size, most
- * of them with a few bytes changed, left out or put in, and now and then bytes that are nothing. In place of random.c.
+ * First packets of a connection, the same for the same seed: ClientHellos of many shapes, in records of any size,
+ * CONNECTs of MQTT and HTTP requests; most of them with a few bytes changed, left out or put in, and now and then bytes
+ * that are nothing. In place of random.c.
  */
 #include "fuzz.h"
 
@@ -138,6 +139,110 @@ put_records(struct writer *writer, const u8 *message, size_t size)
     }
 }
 
+static void
+put_hello_in_records(struct writer *writer)
+{
+    static u8 message[8192];
+    struct writer plain = {.state = writer->state, .data = message, .capacity = sizeof message};
+    put_hello(&plain);
+    writer->state = plain.state;
+    put_records(writer, message, plain.size);
+}
+
+/* ---- MQTT ---- */
+
+static void
+put_string(struct writer *writer, const char *text)
+{
+    put_number(writer, 2, strlen(text));
+    put(writer, text, strlen(text));
+}
+
+static void
+put_varint(struct writer *writer, size_t number)
+{
+    for (; number > 127; number >>= 7)
+        put_number(writer, 1, 128 | (number & 127));
+    put_number(writer, 1, number);
+}
+
+static void
+put_properties(struct writer *writer, u32 level)
+{
+    u32 size = below(writer, 3) ? 0 : below(writer, 200);
+    if (level < 5)
+        return;
+    put_varint(writer, size);
+    put_any(writer, size);
+}
+
+static void
+put_payload(struct writer *writer, u32 level, u32 flags)
+{
+    static const char *const names[] = {"", "a", "device-17", "eu/\1", "one client with quite a long name of its own"};
+    put_string(writer, names[below(writer, 5)]);
+    if (flags & 4) {
+        put_properties(writer, level);
+        put_string(writer, "last/will");
+        put_string(writer, names[below(writer, 5)]);
+    }
+    if (flags & 128)
+        put_string(writer, names[below(writer, 5)]);
+    if (flags & 64)
+        put_string(writer, "secret");
+}
+
+static void
+put_connect(struct writer *writer)
+{
+    static u8 packet[2048];
+    struct writer plain = {.state = writer->state, .data = packet, .capacity = sizeof packet};
+    u32 level = 3 + below(&plain, 3), flags = 2 | (below(&plain, 64) << 2 & 0xc4);
+    put_string(&plain, level == 3 ? "MQIsdp" : "MQTT");
+    put_number(&plain, 1, level);
+    put_number(&plain, 1, flags);
+    put_number(&plain, 2, 60);
+    put_properties(&plain, level);
+    put_payload(&plain, level, flags);
+    writer->state = plain.state;
+    put_number(writer, 1, 0x10);
+    put_varint(writer, plain.size);
+    put(writer, packet, plain.size);
+}
+
+/* ---- HTTP ---- */
+
+static void
+put_one(struct writer *writer, const char *const *texts, u32 count)
+{
+    const char *text = texts[below(writer, count)];
+    put(writer, text, strlen(text));
+}
+
+static void
+put_request(struct writer *writer)
+{
+    static const char *const methods[] = {"GET", "POST", "CONNECT", "M-SEARCH", "\r\nGET"};
+    static const char *const targets[] = {"/", "/a?b", "*", "http://a.example/b", "h://[::1]:80", "a.example:443", "x"};
+    static const char *const versions[] = {"HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/1.x"};
+    static const char *const fields[] = {"Host: a.example", "host:B.example:81", "Host: [2001:db8::1]", "Host:",
+                                         "Accept: text", "X: ", " folded", "Host : a", "Host: a..b", "Host: a.b."};
+    static const char *const ends[] = {"\r\n", "\r\n", "\r\n", "\n"};
+    put_one(writer, methods, 5);
+    put(writer, " ", 1);
+    put_one(writer, targets, 7);
+    put(writer, " ", 1);
+    put_one(writer, versions, 5);
+    put_one(writer, ends, 4);
+    for (u32 i = below(writer, 5); i > 0; i--) {
+        put_one(writer, fields, 10);
+        put_one(writer, ends, 4);
+    }
+    put_one(writer, ends, 4);
+}
+
+/* ---- any of them ---- */
+
 /* Change a byte, or leave some out, or end there; mostly near the beginning. */
 static void
 spoil(struct writer *writer)
@@ -170,14 +275,12 @@ spoil(struct writer *writer)
 size_t
 random_text(u64 seed, char *text, size_t capacity)
 {
-    static u8 message[8192];
-    u64 state = (seed + 1) * 0x9e3779b97f4a7c15u;
-    struct writer plain = {.state = state, .data = message, .capacity = sizeof message};
-    put_hello(&plain);
-    struct writer writer = {.state = plain.state, .data = (u8 *)text, .capacity = capacity};
+    static void (*const kinds[])(struct writer *) = {put_hello_in_records, put_hello_in_records, put_connect,
+                                                     put_request};
+    struct writer writer = {.state = (seed + 1) * 0x9e3779b97f4a7c15u, .data = (u8 *)text, .capacity = capacity};
     if (below(&writer, 20) == 0)
         put_any(&writer, below(&writer, 100));
-    put_records(&writer, message, plain.size);
+    kinds[below(&writer, 4)](&writer);
     if (below(&writer, 4) == 0)
         put_any(&writer, below(&writer, 100));
     for (u32 i = below(&writer, 4); i > 0 && writer.size > 0; i--)

@@ -1,6 +1,6 @@
 /*
  * What a client sends first, to the parsers of runtime/: they stay within it, and what they have decided of its
- * beginning is what they decide of the whole.
+ * beginning is what they decide of the whole. No beginning is of two kinds.
  */
 #include "spcd.h"
 
@@ -12,34 +12,65 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct outcome {
     enum preread result;
-    struct hello hello;
-    u8 *name, *alpn; /* allocated each, so that a byte too far is seen */
+    struct value value[2];
+    u8 version[2];
+    u8 *data, *room[2]; /* allocated each, so that a byte too far is seen */
 };
 
 static void
-parse(const u8 *data, size_t size, struct outcome *outcome)
+parse_hello(size_t size, struct outcome *outcome)
 {
-    u8 *exact = malloc(size > 0 ? size : 1);
-    outcome->name = malloc(HELLO_NAME);
-    outcome->alpn = malloc(HELLO_ALPN);
-    if (exact == NULL || outcome->name == NULL || outcome->alpn == NULL)
+    struct hello hello;
+    outcome->result = hello_parse(outcome->data, size, &hello, outcome->room[0], outcome->room[1]);
+    outcome->value[0] = hello.server_name;
+    outcome->value[1] = hello.alpn;
+    memcpy(outcome->version, hello.version, sizeof hello.version);
+}
+
+static void
+parse_mqtt(size_t size, struct outcome *outcome)
+{
+    struct mqtt mqtt;
+    outcome->result = mqtt_parse(outcome->data, size, &mqtt);
+    outcome->value[0] = mqtt.client_id;
+    outcome->value[1] = mqtt.user_name;
+}
+
+static void
+parse_request(size_t size, struct outcome *outcome)
+{
+    outcome->result = request_parse(outcome->data, size, &outcome->value[0], outcome->room[0]);
+}
+
+static const struct kind {
+    void (*parse)(size_t size, struct outcome *outcome);
+    size_t room;
+} kinds[] = {{parse_hello, HELLO_NAME}, {parse_mqtt, PREREAD_TEXT}, {parse_request, PREREAD_TEXT}};
+
+static void *
+take(size_t size)
+{
+    void *memory = malloc(size > 0 ? size : 1);
+    if (memory == NULL)
         abort();
-    memcpy(exact, data, size);
-    outcome->result = hello_parse(exact, size, &outcome->hello, outcome->name, outcome->alpn);
-    free(exact);
+    return memory;
+}
+
+static void
+parse(const struct kind *kind, const u8 *data, size_t size, struct outcome *outcome)
+{
+    *outcome = (struct outcome){.data = take(size), .room = {take(kind->room), take(HELLO_ALPN)}};
+    if (size > 0)
+        memcpy(outcome->data, data, size);
+    kind->parse(size, outcome);
 }
 
 static void
 release(struct outcome *outcome)
 {
-    free(outcome->name);
-    free(outcome->alpn);
-}
-
-static bool
-is_same(const struct value *one, const struct value *other)
-{
-    return one->size == other->size && memcmp(one->text, other->text, one->size) == 0;
+    free(outcome->data);
+    free(outcome->room[0]);
+    free(outcome->room[1]);
 }
 
 static void
@@ -47,6 +78,13 @@ fail(const char *what)
 {
     fprintf(stderr, "%s\n", what);
     abort();
+}
+
+static bool
+is_same(const struct value *one, const struct value *other)
+{
+    return one->state == other->state && one->size == other->size &&
+           (one->size == 0 || memcmp(one->text, other->text, one->size) == 0);
 }
 
 /* A beginning that is enough to decide on. */
@@ -59,25 +97,34 @@ compare(const struct outcome *early, const struct outcome *whole)
         fail("decided, and then decided otherwise");
     if (early->result == PREREAD_NONE)
         return;
-    if (!is_same(&early->hello.server_name, &whole->hello.server_name) ||
-        !is_same(&early->hello.alpn, &whole->hello.alpn) ||
-        memcmp(early->hello.version, whole->hello.version, sizeof whole->hello.version) != 0)
+    if (!is_same(&early->value[0], &whole->value[0]) || !is_same(&early->value[1], &whole->value[1]) ||
+        memcmp(early->version, whole->version, sizeof whole->version) != 0)
         fail("found, and then found otherwise");
+}
+
+static enum preread
+run(const struct kind *kind, const u8 *data, size_t beginning, size_t size)
+{
+    struct outcome early, whole;
+    parse(kind, data, beginning, &early);
+    parse(kind, data, size, &whole);
+    if (whole.value[0].size > kind->room || whole.value[1].size > HELLO_ALPN)
+        fail("more than there is room for");
+    compare(&early, &whole);
+    release(&early);
+    release(&whole);
+    return whole.result;
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct outcome early, whole;
-    u32 sum = 0;
+    u32 sum = 0, found = 0;
     for (size_t i = 0; i < size; i++)
         sum = sum * 31 + data[i];
-    parse(data, sum % (size + 1), &early);
-    parse(data, size, &whole);
-    if (whole.hello.server_name.size > HELLO_NAME || whole.hello.alpn.size > HELLO_ALPN)
-        fail("more than there is room for");
-    compare(&early, &whole);
-    release(&early);
-    release(&whole);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        found += run(&kinds[i], data, sum % (size + 1), size) == PREREAD_FOUND;
+    if (found > 1)
+        fail("of two kinds");
     return 0;
 }
