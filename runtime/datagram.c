@@ -17,6 +17,7 @@ enum {
     QUEUE_BYTES = 512 << 10,
     JOINED_MOST = 65000, /* bytes that go in one piece */
 };
+static const double again_s = 0.001;
 
 union control {
     struct cmsghdr align;
@@ -33,6 +34,7 @@ struct waiting {
 
 struct datagrams {
     struct ev_loop *loop;
+    u64 *lost; /* counts those that no socket took */
     struct {
         struct mmsghdr message[DATAGRAM_BATCH];
         struct iovec part[DATAGRAM_BATCH];
@@ -45,7 +47,7 @@ struct datagrams {
         u32 count, used; /* bytes in data */
         u8 *data;
         ev_prepare before_wait;
-        ev_io writable; /* while a socket takes no more */
+        ev_timer again; /* while a socket takes no more */
     } out;
 };
 
@@ -194,7 +196,7 @@ send_apart(int fd, const struct msghdr *header, u32 segment)
 
 /* ---- the queue ---- */
 
-/* AF_UNSPEC: the socket is connected. */
+/* AF_UNSPEC, AF_UNIX: the socket is connected. */
 static socklen_t
 size_of(const union client_address *address)
 {
@@ -244,18 +246,27 @@ prepare_send(struct datagrams *d, u32 first, struct sending *sending)
     return count;
 }
 
+static void
+count_lost(struct datagrams *d, const struct waiting *piece)
+{
+    *d->lost += piece->size > 0 ? (piece->size + piece->segment - 1) / piece->segment : 1;
+}
+
 /* The first of the messages failed. Where it is its size that is wrong, its datagrams go alone; else it is lost. */
 static void
 send_failed(struct datagrams *d, u32 index, struct sending *sending, u32 message, int error)
 {
     struct waiting *piece = &d->out.piece[index];
     struct msghdr *header = &sending->message[message].msg_hdr;
-    if (piece->segment >= piece->size || !is_unsplittable(error))
+    if (piece->segment >= piece->size || !is_unsplittable(error)) {
+        count_lost(d, piece);
         return;
+    }
     header->msg_control = NULL;
     header->msg_controllen = 0;
     add_source(header, &sending->control[message], piece);
-    send_apart(piece->fd, header, piece->segment);
+    if (!send_apart(piece->fd, header, piece->segment))
+        count_lost(d, piece);
 }
 
 /* sendmmsg(); for a single one without control data, which is what queries are, a cheaper call. */
@@ -270,18 +281,31 @@ send_messages(int fd, struct mmsghdr *message, u32 count)
     return sent < 0 ? -1 : 1;
 }
 
-/* Send the pieces from first on that go to one socket. How many are done with; 0: the socket takes no more. */
+/* What an earlier datagram met, which the system says instead of sending this one. */
+static bool
+is_of_another(int error)
+{
+    return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN;
+}
+
+/* Send the pieces from first on that go to one socket, which are run. How many are done with: those behind them it does
+ * not take now. An error that is not its own a datagram meets once, so that the session is there to read the next. */
 static u32
-send_some(struct datagrams *d, u32 first)
+send_some(struct datagrams *d, u32 first, u32 *run)
 {
     struct sending sending;
-    u32 count = prepare_send(d, first, &sending), done = 0;
+    u32 count = prepare_send(d, first, &sending), done = 0, met = UINT32_MAX;
+    *run = count;
     while (done < count) {
         int sent = send_messages(d->out.piece[first].fd, sending.message + done, count - done);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN)
             break;
+        if (sent < 0 && is_of_another(errno) && met != done) {
+            met = done;
+            continue;
+        }
         if (sent < 0) {
             send_failed(d, first + done, &sending, done, errno);
             sent = 1;
@@ -291,36 +315,59 @@ send_some(struct datagrams *d, u32 first)
     return done;
 }
 
+/* Keep those that a socket does not take yet at the front, up to half of the room, so that there is some for others. */
+static void
+hold(struct datagrams *d, u32 first, u32 count, u32 *held, u32 *used)
+{
+    for (u32 i = first; i < first + count; i++) {
+        struct waiting piece = d->out.piece[i];
+        if (*held == QUEUE_PIECES / 2 || *used + piece.size > QUEUE_BYTES / 2) {
+            count_lost(d, &piece);
+            continue;
+        }
+        memmove(d->out.data + *used, d->out.data + piece.at, piece.size);
+        piece.at = *used;
+        *used += piece.size;
+        d->out.piece[(*held)++] = piece;
+    }
+}
+
+static bool
+is_held(const struct datagrams *d, u32 held, int fd)
+{
+    for (u32 i = 0; i < held; i++)
+        if (d->out.piece[i].fd == fd)
+            return true;
+    return false;
+}
+
+/* No socket waits for another: a unix socket may take nothing for as long as its peer likes. */
 static void
 flush(struct datagrams *d)
 {
-    u32 done = 0, more;
-    while (done < d->out.count && (more = send_some(d, done)) > 0)
-        done += more;
-    d->out.count -= done;
-    if (d->out.count == 0) {
-        d->out.used = 0;
-        ev_io_stop(d->loop, &d->out.writable);
-        return;
+    u32 held = 0, used = 0, run;
+    for (u32 i = 0; i < d->out.count; i += run) {
+        run = 1;
+        u32 done = is_held(d, held, d->out.piece[i].fd) ? 0 : send_some(d, i, &run);
+        hold(d, i + done, run - done, &held, &used);
     }
-    memmove(d->out.piece, d->out.piece + done, d->out.count * sizeof *d->out.piece);
-    if (ev_is_active(&d->out.writable))
+    d->out.count = held;
+    d->out.used = used;
+    if (held == 0 || ev_is_active(&d->out.again))
         return;
-    ev_io_set(&d->out.writable, d->out.piece[0].fd, EV_WRITE);
-    ev_io_start(d->loop, &d->out.writable);
+    ev_timer_set(&d->out.again, again_s, 0);
+    ev_timer_start(d->loop, &d->out.again);
 }
 
 void
 datagrams_flush(struct datagrams *d, int fd)
 {
-    for (u32 i = 0; i < d->out.count; i++)
-        if (d->out.piece[i].fd == fd) {
-            flush(d);
-            break;
-        }
+    if (!is_held(d, d->out.count, fd))
+        return;
+    flush(d);
     for (u32 i = 0; i < d->out.count; i++)
         if (d->out.piece[i].fd == fd)
-            d->out.piece[i].fd = -1; /* what still waits is lost */
+            d->out.piece[i].fd = -1; /* what still waits is lost, and counted when its turn comes */
 }
 
 static void
@@ -328,16 +375,15 @@ on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     (void)loop, (void)events;
     struct datagrams *d = prepare->data;
-    if (d->out.count > 0 && !ev_is_active(&d->out.writable))
+    if (d->out.count > 0)
         flush(d);
 }
 
+/* It only lets the loop turn, and what waits is tried before it waits again. */
 static void
-on_writable(struct ev_loop *loop, ev_io *io, int events)
+on_again(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)events;
-    ev_io_stop(loop, io);
-    flush(io->data);
+    (void)loop, (void)timer, (void)events;
 }
 
 /* Can the piece go with the last one that waits? All of its datagrams but the last have to be of one size. */
@@ -346,15 +392,16 @@ joins(const struct datagrams *d, int fd, const union client_address *to, const s
       u32 segment)
 {
     const struct waiting *last = &d->out.piece[d->out.count > 0 ? d->out.count - 1 : 0];
-    return d->out.count > 0 && size > 0 && last->fd == fd && last->size > 0 && last->size % last->segment == 0 &&
+    return d->out.count > 0 && size > 0 && last->fd == fd && to->any.sa_family != AF_UNIX && last->size > 0 &&
+           last->size % last->segment == 0 &&
            (segment == last->segment || (segment == size && size < last->segment)) &&
            last->size + size <= JOINED_MOST && last->size / last->segment + size / segment < DATAGRAM_SEGMENTS &&
            memcmp(&last->to, to, sizeof *to) == 0 && memcmp(&last->from, from, sizeof *from) == 0;
 }
 
-bool
-datagrams_queue(struct datagrams *d, int fd, const union client_address *to, const struct local_ip *from,
-                const u8 *data, u32 size, u32 segment)
+static bool
+queue_piece(struct datagrams *d, int fd, const union client_address *to, const struct local_ip *from, const u8 *data,
+            u32 size, u32 segment)
 {
     bool joined = joins(d, fd, to, from, size, segment);
     if (d->out.used + size > QUEUE_BYTES || (d->out.count == QUEUE_PIECES && !joined)) {
@@ -371,6 +418,18 @@ datagrams_queue(struct datagrams *d, int fd, const union client_address *to, con
         d->out.piece[d->out.count++] = (struct waiting){fd, d->out.used, size, segment, *to, *from};
     d->out.used += size;
     return true;
+}
+
+bool
+datagrams_queue(struct datagrams *d, int fd, const union client_address *to, const struct local_ip *from,
+                const u8 *data, u32 size, u32 segment)
+{
+    u32 at = 0;
+    if (to->any.sa_family == AF_UNIX) /* the system takes nothing apart for those */
+        for (; size - at > segment; at += segment)
+            if (!queue_piece(d, fd, to, from, data + at, segment, segment))
+                return false;
+    return queue_piece(d, fd, to, from, data + at, size - at, segment);
 }
 
 /* ---- whole ---- */
@@ -392,8 +451,8 @@ datagrams_open(struct ev_loop *loop)
     d->in.data = set_aside((size_t)DATAGRAM_BATCH * (DATAGRAM_MOST + 1));
     d->out.data = set_aside(QUEUE_BYTES);
     ev_prepare_init(&d->out.before_wait, on_prepare);
-    ev_init(&d->out.writable, on_writable);
-    d->out.before_wait.data = d->out.writable.data = d;
+    ev_init(&d->out.again, on_again);
+    d->out.before_wait.data = d;
     if (d->in.data && d->out.data)
         return d;
     datagrams_close(d);
@@ -401,8 +460,9 @@ datagrams_open(struct ev_loop *loop)
 }
 
 void
-datagrams_start(struct datagrams *d)
+datagrams_start(struct datagrams *d, u64 *lost)
 {
+    d->lost = lost;
     ev_prepare_start(d->loop, &d->out.before_wait);
 }
 

@@ -147,8 +147,8 @@ struct datagrams;
 
 /* Memory to receive and to send; NULL: there is none. One for each worker. */
 struct datagrams *datagrams_open(struct ev_loop *loop);
-/* From the thread of the loop, before the first is sent. */
-void datagrams_start(struct datagrams *datagrams);
+/* From the thread of the loop, before the first is sent; those that no socket takes are counted in lost. */
+void datagrams_start(struct datagrams *datagrams, u64 *lost);
 void datagrams_close(struct datagrams *datagrams);
 
 /* Receive what there is, in at most so many pieces, and DATAGRAM_BATCH, until the next call; named: with from and to.
@@ -158,8 +158,8 @@ int datagrams_receive(struct datagrams *datagrams, int fd, bool named, u32 most,
 int datagrams_receive_one(struct datagrams *datagrams, int fd);
 const struct datagram *datagrams_at(const struct datagrams *datagrams, int index);
 
-/* Send a copy of a piece, before the loop waits again; to: AF_UNSPEC for a connected socket; from: zero for any
- * address of ours. False: there is no room for it. */
+/* Send a copy of a piece, before the loop waits again; to: AF_UNSPEC for a connected socket, AF_UNIX if it is one of
+ * those; from: zero for any address of ours. False: there is no room for it. */
 bool datagrams_queue(struct datagrams *datagrams, int fd, const union client_address *to, const struct local_ip *from,
                      const u8 *data, u32 size, u32 segment);
 /* The socket will be closed: send what waits for it now. */
@@ -1006,7 +1006,7 @@ void loss_unsent(struct session *session);
 /* What a worker needs for at most so many; NULL: there is no memory. */
 struct udp *udp_open(struct ev_loop *loop, u32 sessions);
 /* From the worker's thread. */
-void udp_start(struct udp *udp);
+void udp_start(struct udp *udp, struct worker *worker);
 void udp_free(struct udp *udp);
 
 /* The callback of a listener's socket. */

@@ -163,9 +163,11 @@ count_of(u32 size, u32 segment)
 static void
 queue_upstream(struct session *s, const u8 *data, u32 size, u32 segment)
 {
-    static const union client_address connected;
+    static const union client_address connected, to_unix = {.any.sa_family = AF_UNIX};
     static const struct local_ip any;
-    if (datagrams_queue(udp_of(s)->datagrams, s->upstream.io.fd, &connected, &any, data, size, segment))
+    const struct target *target = s->made ? s->made : &s->shard->generation->target[target_of(s)];
+    const union client_address *to = target->address.any.sa_family == AF_UNIX ? &to_unix : &connected;
+    if (datagrams_queue(udp_of(s)->datagrams, s->upstream.io.fd, to, &any, data, size, segment))
         s->upstream.sent += size;
     else
         loss_unsent(s);
@@ -465,9 +467,9 @@ udp_open(struct ev_loop *loop, u32 sessions)
 }
 
 void
-udp_start(struct udp *udp)
+udp_start(struct udp *udp, struct worker *worker)
 {
-    datagrams_start(udp->datagrams);
+    datagrams_start(udp->datagrams, &worker->counter[COUNTER_datagrams_lost]);
 }
 
 void

@@ -56,7 +56,7 @@ take_shard(struct worker *worker, struct shard *shard)
         shard->worker = worker;
         shard->accepting = true;
         if (worker->udp)
-            udp_start(worker->udp);
+            udp_start(worker->udp, worker);
         if (shard->spares)
             spares_start(shard->spares, shard);
         listen_start(shard); /* before the old one stops: what both listen to is never unwatched */

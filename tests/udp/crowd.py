@@ -1,5 +1,7 @@
 """More clients than there is room for, and more datagrams: who loses, that it is counted and logged, and that whoever is
 left is served. What the system dropped before anybody saw it counts too: these machines may be slow."""
+import os
+import tempfile
 import time
 
 from stage import Backend, Stage, client, receive, wait
@@ -191,9 +193,56 @@ def answers_buffer():
         yield got < 100 and lost == 400 - got, f"{got} of 400 came, {lost} are counted as lost"
 
 
+def peer_hangs():
+    """A unix socket that nobody reads from takes no more than its queue: what is behind it waits, or is lost and counted,
+    and nobody else waits for it."""
+    with tempfile.TemporaryDirectory(prefix="spc-") as folder:
+        os.chmod(folder, 0o777)
+        hung, good = Backend(path=folder + "/hung"), Backend()
+        stream = """server { listen 127.0.0.1:{port} udp; proxy_pass {hung}; proxy_timeout 20s; }
+            server { listen 127.0.0.2:{port} udp; proxy_pass {good}; proxy_timeout 20s; }"""
+        with Stage(stream, hung=hung.name, good=good.name) as stage:
+            one, other = client(stage.port), client(stage.port, host="127.0.0.2")
+            for number in range(200):
+                one.send(b"%d" % number)
+            answered = 0
+            for number in range(200):
+                other.send(b"query")
+                data, peer = good.take(1)
+                if peer:
+                    good.send(data, peer)
+                answered += receive(other, 1) == b"query"
+            yield answered == 200, f"the others are served meanwhile: {answered} of 200"
+            came = [int(data) for data, _ in hung.take_all()]
+            yield came == list(range(len(came))) and 20 <= len(came) < 200, f"it finds the first ones, in order: {came}"
+            one.send(b"now")
+            yield hung.take()[0] == b"now", "and whatever is sent from then on"
+            lost = stage.counted("datagrams_lost")
+            yield lost == 200 - len(came), f"the rest is counted: {lost}"
+
+
+def refused_together():
+    """Of two datagrams that go out together to where nobody is, the second meets the error of the first; the session
+    learns of it even so."""
+    backend = Backend()
+    backend.socket.close()
+    stream = "server { listen 127.0.0.1:{port} udp; proxy_pass {backend}; proxy_timeout 20s; }"
+    for count in (1, 2, 3, 4):
+        with Stage(stream, backend=backend.name, main="master_process off;") as stage:
+            one = client(stage.port)
+            stage.server.signal("STOP")
+            wait(lambda: state_of(stage.server.process.pid) == "T")
+            for number in range(count):
+                one.send(bytes(10 + number))
+            stage.server.signal("CONT")
+            said = wait(lambda: stage.log("recv() failed (111: Connection refused)"))
+            yield said, f"of {count}: {stage.log('udp')}"
+
+
 def state_of(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         return file.read().rsplit(") ", 1)[1][0]
 
 
-CASES = [of_one_address, newest_loses, no_session_left, oldest_loses, no_descriptors, receive_buffer, answers_buffer]
+CASES = [of_one_address, newest_loses, no_session_left, oldest_loses, no_descriptors, receive_buffer, answers_buffer,
+         peer_hangs, refused_together]

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Datagrams, where a scenario is not enough: crowds and floods; answers that come too late.
+"""Datagrams, where a scenario is not enough: crowds and floods; answers that come too late; sizes.
 
-    tests/udp/run.py [crowd|late|CASE]...
+    tests/udp/run.py [crowd|late|sizes|CASE]...
 
 Last line: "N passed, N failed".
 """
@@ -13,8 +13,9 @@ sys.dont_write_bytecode = True
 
 import crowd  # noqa: E402
 import late  # noqa: E402
+import sizes  # noqa: E402
 
-PARTS = [crowd, late]
+PARTS = [crowd, late, sizes]
 
 
 def main():

@@ -106,8 +106,9 @@ def readable(one, seconds):
 
 def client(port, address="127.0.0.1", host="127.0.0.1"):
     """A socket from a port of its own, connected to the listener."""
-    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
     one.bind((address, 0))
     one.connect((host, port))
     return one
