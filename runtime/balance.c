@@ -103,13 +103,6 @@ choice_with_backups(struct choice *choice, u32 (*method)(struct choice *, struct
 
 /* ---- what is known of a group ---- */
 
-/* A peer whose weight changes by itself has no place in a row or a heap. */
-static bool
-is_walked(const struct upstream *upstream)
-{
-    return upstream->count <= WALK_MOST || upstream->slow || upstream->record->flags & UPSTREAM_INFLIGHT;
-}
-
 static bool
 open_balance(const struct generation *g, const struct upstream *upstream, struct balance *balance)
 {
@@ -125,7 +118,8 @@ open_balance(const struct generation *g, const struct upstream *upstream, struct
     }
     u32 method = upstream->record->method;
     bool heap = method == METHOD_LEAST_CONN || method == METHOD_LEAST_TIME;
-    return is_walked(upstream) || (turns_open(upstream, balance) && (!heap || heap_open(upstream, balance)));
+    struct choice nobody = {.upstream = upstream, .target = target, .balance = balance, .now = ev_time()};
+    return upstream->count <= WALK_MOST || (turns_open(upstream, balance) && (!heap || heap_open(&nobody)));
 }
 
 static void
@@ -280,7 +274,7 @@ count_session(struct choice *choice, u32 i, int sign)
     balance->peer[i].connections += (u32)sign;
     balance->connections += (u32)sign;
     if (balance->heap)
-        heap_move(choice->upstream, balance, i);
+        heap_move(choice, i);
     if (balance->peer[i].limited)
         recount(choice, i);
 }
@@ -417,7 +411,7 @@ balance_time(struct session *s, enum timing timing)
     if (s->timed && choice.upstream->record->timing == timing) {
         end_time(&choice, choice.now);
         if (choice.balance->heap)
-            heap_move(choice.upstream, choice.balance, s->target);
+            heap_move(&choice, s->target);
     }
     unlock(choice.balance);
 }

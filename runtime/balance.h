@@ -7,6 +7,11 @@
 
 #include "spcd.h"
 
+/* What a peer has to do, and for which weight. */
+struct load {
+    double amount, weight;
+};
+
 /* A target as one worker, or with zone all of them, see it; the terms are nginx's. */
 struct peer {
     i64 weight, effective_weight, current_weight, unit; /* unit: what weight=1 is */
@@ -14,6 +19,7 @@ struct peer {
     time_t accessed, checked; /* seconds: when it failed last; when it was looked at last after failing */
     double recovering;        /* slow_start: when it came back; 0: it is as good as the others */
     double average_ms;        /* least_time; 0: not known yet */
+    struct load load;         /* when least.c looked last; but for those that wait now */
     double waiting_since;     /* of the sessions that wait for what is measured, the sum of when it was chosen */
     u32 waiting;              /* how many they are */
     double turn;              /* heap.c: when it has one, of those with the same load */
@@ -42,6 +48,7 @@ struct balance {
     struct peer *peer;      /* one for each of its targets */
     pthread_mutex_t *mutex; /* over all of it; NULL: it is one worker's */
     u32 connections;        /* of all of them */
+    u32 looked;             /* heap.c: the peer that is looked at next */
     double turn;            /* heap.c: of the peer that was chosen last */
     struct range primaries, backups;
     struct turns *turns;    /* of both */
@@ -105,19 +112,20 @@ void turns_count(const struct upstream *upstream, struct balance *balance, u32 i
 
 u32 least_choose(struct choice *choice);
 u32 least_random(struct choice *choice);
+/* What peer i has to do now. */
+struct load least_load(const struct choice *choice, u32 i);
+/* Note it, but for the sessions that wait: they can only make it more. */
+void least_look(const struct choice *choice, u32 i);
+/* Below 0: a is less for its weight than b; 0: as much. */
+double least_compare(struct load a, struct load b);
 
 /* ---- heap.c: the peers of a group of many, least load first ---- */
 
-bool heap_open(const struct upstream *upstream, struct balance *balance);
+/* choice: nobody's, of the group. */
+bool heap_open(const struct choice *choice);
 /* What is known of peer i has changed. */
-void heap_move(const struct upstream *upstream, struct balance *balance, u32 i);
+void heap_move(const struct choice *choice, u32 i);
 u32 heap_choose(struct choice *choice, struct range *range);
-
-/* What a peer has to do if one session more comes, whose time is that. */
-double load_of_time(double ms, u32 connections);
-
-/* Load of a relative to that of b, below, at or above 0: sessions for the weight, or what they take on average. */
-double load_compare(const struct upstream *upstream, const struct peer *a, const struct peer *b);
 
 /* ---- hash.c ---- */
 

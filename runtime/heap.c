@@ -1,37 +1,28 @@
 /*
  * The peers of a group of many in a heap, the one with the least load first, so that nobody has to look at all of them:
  * a session that comes or goes moves one peer. Those with the same load take turns by their weights: the next turn of a
- * peer comes so much later as its weight is small (stride scheduling, Waldspurger and Weihl 1995).
+ * peer comes so much later as its weight is small (stride scheduling, Waldspurger and Weihl 1995). What changes by
+ * itself, a weight that grows or a time that fades, is noticed because each choice looks at two peers, in turn.
  */
 #include "balance.h"
 
 #include <stdlib.h>
 
-/* As in nginx, times that are about the same are equal, so that their servers take turns; and so are all long ones. */
-double
-load_of_time(double ms, u32 connections)
-{
-    enum { STEP_MS = 20, MOST_MS = 5000 };
-    u32 step = ms > MOST_MS ? MOST_MS : (u32)ms / STEP_MS * STEP_MS + STEP_MS;
-    return step * (connections + 1.);
-}
+enum { LOOKS = 2 };
 
-double
-load_compare(const struct upstream *upstream, const struct peer *a, const struct peer *b)
-{
-    if (upstream->record->method != METHOD_LEAST_TIME && upstream->record->method != METHOD_RANDOM_TIME)
-        return (double)((i64)a->connections * b->weight - (i64)b->connections * a->weight);
-    return load_of_time(a->average_ms, a->connections) * (double)b->weight -
-           load_of_time(b->average_ms, b->connections) * (double)a->weight;
-}
-
-/* Does a stand before b? */
+/* Would peer i, with that load, stand before the other with that one? */
 static bool
-is_before(const struct upstream *upstream, const struct balance *balance, u32 a, u32 b)
+is_before(const struct balance *balance, u32 i, struct load load, u32 other, struct load other_load)
 {
-    const struct peer *peer = balance->peer;
-    double load = load_compare(upstream, &peer[a], &peer[b]);
-    return load < 0 || (load == 0 && (peer[a].turn < peer[b].turn || (peer[a].turn == peer[b].turn && a < b)));
+    const struct peer *a = &balance->peer[i], *b = &balance->peer[other];
+    double more = least_compare(load, other_load);
+    return more < 0 || (more == 0 && (a->turn < b->turn || (a->turn == b->turn && i < other)));
+}
+
+static bool
+stands_before(const struct balance *balance, u32 a, u32 b)
+{
+    return is_before(balance, a, balance->peer[a].load, b, balance->peer[b].load);
 }
 
 static void
@@ -41,69 +32,118 @@ put(struct balance *balance, struct range *range, u32 place, u32 i)
     balance->peer[i].place = place;
 }
 
-void
-heap_move(const struct upstream *upstream, struct balance *balance, u32 i)
+static u32
+rise(struct balance *balance, struct range *range, u32 place)
 {
-    struct range *range = i < upstream->primary_count ? &balance->primaries : &balance->backups;
-    u32 place = balance->peer[i].place, count = range->end - range->first;
-    while (place > 0 && is_before(upstream, balance, i, range->heap[(place - 1) / 2])) {
+    u32 i = range->heap[place];
+    while (place > 0 && stands_before(balance, i, range->heap[(place - 1) / 2])) {
         put(balance, range, place, range->heap[(place - 1) / 2]);
         place = (place - 1) / 2;
     }
+    put(balance, range, place, i);
+    return place;
+}
+
+static void
+sink(struct balance *balance, struct range *range, u32 place)
+{
+    u32 i = range->heap[place], count = range->end - range->first;
     for (u32 child; (child = place * 2 + 1) < count; place = child) {
-        if (child + 1 < count && is_before(upstream, balance, range->heap[child + 1], range->heap[child]))
+        if (child + 1 < count && stands_before(balance, range->heap[child + 1], range->heap[child]))
             child++;
-        if (!is_before(upstream, balance, range->heap[child], i))
+        if (!stands_before(balance, range->heap[child], i))
             break;
         put(balance, range, place, range->heap[child]);
     }
     put(balance, range, place, i);
 }
 
-bool
-heap_open(const struct upstream *upstream, struct balance *balance)
+void
+heap_move(const struct choice *choice, u32 i)
 {
-    balance->heap = malloc(upstream->count * sizeof *balance->heap);
-    if (!balance->heap)
-        return false;
-    balance->primaries.heap = balance->heap;
-    balance->backups.heap = balance->heap + upstream->primary_count;
-    for (u32 i = 0; i < upstream->count; i++) {
-        struct range *range = i < upstream->primary_count ? &balance->primaries : &balance->backups;
+    struct balance *balance = choice->balance;
+    struct range *range = i < choice->upstream->primary_count ? &balance->primaries : &balance->backups;
+    least_look(choice, i);
+    sink(balance, range, rise(balance, range, balance->peer[i].place));
+}
+
+static void
+open_range(const struct choice *choice, struct range *range, u32 *heap)
+{
+    struct balance *balance = choice->balance;
+    range->heap = heap;
+    for (u32 i = range->first; i < range->end; i++) {
         balance->peer[i].turn = 1 / (double)balance->peer[i].weight;
+        least_look(choice, i); /* what was carried over from before has its load */
         put(balance, range, i - range->first, i);
     }
-    for (u32 i = 0; i < upstream->count; i++) /* what was carried over from before has its load */
-        heap_move(upstream, balance, i);
+    for (u32 place = range->end - range->first; place-- > 0;)
+        sink(balance, range, place);
+}
+
+bool
+heap_open(const struct choice *choice)
+{
+    struct balance *balance = choice->balance;
+    balance->heap = malloc(choice->upstream->count * sizeof *balance->heap);
+    if (!balance->heap)
+        return false;
+    open_range(choice, &balance->primaries, balance->heap);
+    open_range(choice, &balance->backups, balance->heap + choice->upstream->primary_count);
     return true;
 }
 
-/* The first at place or below it that may be chosen and stands before best. Who may not leads to those below. */
-static u32
-search(struct choice *choice, const struct range *range, u32 place, u32 best)
+/* Who is the best so far. */
+struct found {
+    u32 peer;
+    struct load load;
+};
+
+/* Look at place and below it for one that may be chosen and is better. Who may not, or whose sessions wait for longer
+ * than the heap knows, leads to those below. */
+static void
+search(const struct choice *choice, const struct range *range, u32 place, struct found *best)
 {
-    u32 count = range->end - range->first;
-    if (place >= count)
-        return best;
+    const struct balance *balance = choice->balance;
+    if (place >= range->end - range->first)
+        return;
     u32 i = range->heap[place];
-    if (best != NOBODY && !is_before(choice->upstream, choice->balance, i, best))
-        return best;
-    if (choice_may(choice, i))
-        return i;
-    best = search(choice, range, place * 2 + 1, best);
-    return search(choice, range, place * 2 + 2, best);
+    struct load known = balance->peer[i].load;
+    if (best->peer != NOBODY && !is_before(balance, i, known, best->peer, best->load))
+        return;
+    if (choice_may(choice, i)) {
+        struct load load = least_load(choice, i);
+        if (best->peer == NOBODY || is_before(balance, i, load, best->peer, best->load))
+            *best = (struct found){i, load};
+        if (least_compare(load, known) <= 0)
+            return;
+    }
+    search(choice, range, place * 2 + 1, best);
+    search(choice, range, place * 2 + 2, best);
+}
+
+static void
+look_on(struct choice *choice)
+{
+    for (u32 i = 0; i < LOOKS; i++) {
+        choice->balance->looked = (choice->balance->looked + 1) % choice->upstream->count;
+        heap_move(choice, choice->balance->looked);
+    }
 }
 
 u32
 heap_choose(struct choice *choice, struct range *range)
 {
-    u32 best = search(choice, range, 0, NOBODY);
-    if (best == NOBODY)
-        return best;
-    struct peer *peer = &choice->balance->peer[best];
+    struct found best = {.peer = NOBODY};
+    if (choice->upstream->slow || choice->upstream->record->timing)
+        look_on(choice);
+    search(choice, range, 0, &best);
+    if (best.peer == NOBODY)
+        return NOBODY;
+    struct peer *peer = &choice->balance->peer[best.peer];
     if (peer->turn < choice->balance->turn) /* it was out for a while, and does not catch up */
         peer->turn = choice->balance->turn;
     choice->balance->turn = peer->turn;
-    peer->turn += 1 / (double)peer->weight;
-    return choice_made(choice, best);
+    peer->turn += 1 / (double)choice_weight(choice, best.peer);
+    return choice_made(choice, best.peer);
 }

@@ -6,41 +6,62 @@
 
 #include <sys/random.h>
 
-/*
- * What the peer's time is taken for now. As in nginx, it seems half as long for each fail_timeout in which nobody has
- * looked at it, so that one that was slow gets another chance; and with inflight, no less than sessions have waited.
- */
+/* As in nginx, times that are about the same are equal, so that their servers take turns; and so are all long ones. */
 static double
-time_now(const struct choice *choice, u32 i)
+load_of_time(double ms, u32 connections)
+{
+    enum { STEP_MS = 20, MOST_MS = 5000 };
+    u32 step = ms > MOST_MS ? MOST_MS : (u32)ms / STEP_MS * STEP_MS + STEP_MS;
+    return step * (connections + 1.);
+}
+
+/* As in nginx, a peer's time seems half as long for each fail_timeout in which nobody has looked at it, so that one
+ * that was slow gets another chance. */
+static double
+time_known(const struct choice *choice, u32 i)
 {
     enum { HALVINGS_MOST = 20 };
     const struct peer *peer = &choice->balance->peer[i];
     u64 timeout = choice->target[i].peer->fail_timeout_ms / 1000;
     u64 idle = (time_t)choice->now > peer->checked ? (u64)((time_t)choice->now - peer->checked) : 0;
     u64 halvings = idle > timeout ? idle / (timeout + 1) : 0;
-    double ms = peer->average_ms / (double)(1u << (halvings < HALVINGS_MOST ? halvings : HALVINGS_MOST)), waited_ms = 0;
-    if (choice->upstream->record->flags & UPSTREAM_INFLIGHT && peer->waiting)
-        waited_ms = (choice->now - peer->waiting_since / peer->waiting) * 1000;
-    return waited_ms > ms ? waited_ms : ms;
+    return peer->average_ms / (double)(1u << (halvings < HALVINGS_MOST ? halvings : HALVINGS_MOST));
 }
 
-/* What peer i has to do, and for which weight. */
-struct load {
-    double amount, weight;
-};
+static double
+time_waited(const struct choice *choice, u32 i)
+{
+    const struct peer *peer = &choice->balance->peer[i];
+    bool counts = choice->upstream->record->flags & UPSTREAM_INFLIGHT && peer->waiting;
+    return counts ? (choice->now - peer->waiting_since / peer->waiting) * 1000 : 0;
+}
 
 static struct load
-load_now(const struct choice *choice, u32 i)
+load_of(const struct choice *choice, u32 i, double waited_ms)
 {
     u32 connections = choice->balance->peer[i].connections;
-    bool timed = choice->upstream->record->timing;
-    return (struct load){timed ? load_of_time(time_now(choice, i), connections) : connections,
-                         (double)choice_weight(choice, i)};
+    struct load load = {connections, (double)choice_weight(choice, i)};
+    if (choice->upstream->record->timing) {
+        double ms = time_known(choice, i);
+        load.amount = load_of_time(waited_ms > ms ? waited_ms : ms, connections);
+    }
+    return load;
 }
 
-/* Below 0: a is less for its weight than b; 0: as much. */
-static double
-compare(struct load a, struct load b)
+struct load
+least_load(const struct choice *choice, u32 i)
+{
+    return load_of(choice, i, time_waited(choice, i));
+}
+
+void
+least_look(const struct choice *choice, u32 i)
+{
+    choice->balance->peer[i].load = load_of(choice, i, 0);
+}
+
+double
+least_compare(struct load a, struct load b)
 {
     return a.amount * b.weight - b.amount * a.weight;
 }
@@ -53,8 +74,8 @@ find_least(struct choice *choice, const struct range *range, struct load *least,
     for (u32 i = range->first; i < range->end; i++) {
         if (!choice_may(choice, i))
             continue;
-        struct load load = load_now(choice, i);
-        double more = best == NOBODY ? -1 : compare(load, *least);
+        struct load load = least_load(choice, i);
+        double more = best == NOBODY ? -1 : least_compare(load, *least);
         *many = more == 0 || (*many && more > 0);
         if (more >= 0)
             continue;
@@ -74,7 +95,7 @@ walk(struct choice *choice, struct range *range)
     u32 best = find_least(choice, range, &least, &many);
     i64 total = 0;
     for (u32 i = best; many && i < range->end; i++) {
-        if (!choice_may(choice, i) || compare(load_now(choice, i), least) != 0)
+        if (!choice_may(choice, i) || least_compare(least_load(choice, i), least) != 0)
             continue;
         total += turns_take(choice, i);
         if (peer[i].current_weight > peer[best].current_weight)
@@ -123,7 +144,7 @@ least_random(struct choice *choice)
         if (!two)
             return choice_made(choice, i);
         if (first != NOBODY)
-            return choice_made(choice, compare(load_now(choice, i), load_now(choice, first)) > 0 ? first : i);
+            return choice_made(choice, least_compare(least_load(choice, i), least_load(choice, first)) > 0 ? first : i);
         first = i;
     }
     return turns_choose(choice);

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+enum { SLOW_MOST = 64 }; /* that start slowly and miss their turns, for one choice: where most do, it is fair without */
+
 /* ---- walking ---- */
 
 i64
@@ -109,13 +111,24 @@ pass(struct turns *row, i64 total)
     row->credit -= total;
 }
 
+/* One that starts slowly takes as many of its turns as its weight has grown. It can be asked again until it has. */
+static bool
+takes_turn(struct choice *choice, u32 i)
+{
+    struct peer *peer = &choice->balance->peer[i];
+    if (peer->recovering != 0 && peer->current_weight < peer->weight)
+        peer->current_weight += choice_weight(choice, i);
+    return peer->recovering == 0 || peer->current_weight >= peer->weight;
+}
+
 /* Who of the row is next; who cannot be tried misses the turn. NOBODY: none can. */
 static u32
 next_of(struct choice *choice, struct turns *row, i64 total)
 {
+    u32 slow = 0;
     for (u32 missed = 0; missed < row->count; missed++) {
         u32 i = choice->balance->member[row->first + row->next];
-        if (choice_may(choice, i))
+        if (choice_may(choice, i) && (takes_turn(choice, i) || ++slow == SLOW_MOST))
             return i;
         pass(row, total);
     }
@@ -137,9 +150,11 @@ choose_by_rows(struct choice *choice, struct range *range)
             best = i;
         }
     }
-    if (best == NOBODY)
-        return best;
+    if (best == NOBODY) /* or all that are left start slowly */
+        return choice->upstream->slow ? turns_walk(choice, range->first, range->end) : NOBODY;
     pass(best_row, range->total);
+    if (choice->balance->peer[best].recovering != 0)
+        choice->balance->peer[best].current_weight -= choice->balance->peer[best].weight;
     return choice_made(choice, best);
 }
 

@@ -142,17 +142,23 @@ def times():
             yield sorted(seen[:size]) == list(range(size)), f"{method} tries all of {size}"
             yield seen[size] == seen[0] and seen[size + 1] == seen[0], f"{method} takes the fastest of {size}"
             yield seen[size + 2] == seen[1], f"{method} then the next: {seen[size + 2]}, {seen[1]}"
+    for size in (2, 40):
+        slow = Group("least_time first_byte inflight;", [1] * size)
+        first = ["hold 1"] * size + [f"took {at} {10 if at == 0 else 10000}" for at in range(size)]
+        seen = slow.ask([*first, *[f"end {at}" for at in range(size)], "hold 1", "hold 1", "time 20", "hold 1"])
+        yield seen[-3:-1] == [seen[0]] * 2 and seen[-1] != seen[0], f"inflight: sessions that wait make the best of {size} slow"
     slow = Group("least_time first_byte inflight;", [1, 1])
     seen = slow.ask(["hold 1", "hold 1", "took 0 10", "took 1 20", "end 0", "end 1", "hold 1", "time 1", "hold 1", "hold 1"])
     yield seen[2] == seen[0] and seen[3] == seen[1], "inflight: a session that lasts makes its server slower"
     seen = slow.ask(["hold 1", "hold 1", "took 0 10", "took 1 30", "time 5", "hold 1"])
     yield seen[2] == seen[0], "inflight: but not once its first byte has come"
-    for method in ("least_time last_byte;", "random two least_time=last_byte;"):
-        again = Group(method, [1, 1], {at: "fail_timeout=10s" for at in range(2)})
-        begin = ["hold 1", "hold 1", "took 0 10", "took 1 3000", "end 0", "end 1"]
+    for method, size in (("least_time last_byte;", 2), ("random two least_time=last_byte;", 2), ("least_time last_byte;", 20)):
+        again = Group(method, [1] * size, {at: "fail_timeout=10s" for at in range(size)})
+        begin = [*["hold 1"] * size, "took 0 10", *[f"took {at} 3000" for at in range(1, size)],
+                 *[f"end {at}" for at in range(size)]]
         seen = again.ask([*begin, *["ask 1"] * 50, "time 200", *["ask 1"] * 50])
-        yield set(seen[2:52]) == {seen[0]}, f"{method} leaves the slow one alone"
-        yield seen[1] in seen[52:], f"{method} and gives it another chance after a while"
+        yield set(seen[size:size + 50]) == {seen[0]}, f"{method} leaves the slow of {size} alone"
+        yield set(seen[size + 50:]) > {seen[0]}, f"{method} of {size} gives them another chance after a while"
     step = Group("least_time connect;", [1, 1])
     seen = step.ask(["hold 1", "hold 1", "took 0 21", "took 1 39", "end 0", "end 1", *["ask 1"] * 6])
     yield seen[2:].count(0) == 3, "times that are about the same are equal"
@@ -194,16 +200,21 @@ def failures():
 
 
 def slow_start():
-    for method in ("", "least_conn;"):
-        group = Group(method, [1, 1], {0: "slow_start=100s max_fails=1 fail_timeout=1s", 1: "max_fails=0"})
+    for method, size in (("", 2), ("least_conn;", 2), ("", 40), ("least_conn;", 40), ("least_time last_byte;", 40)):
+        slow = {at: "max_fails=0" for at in range(1, size)}
+        group = Group(method, [1] * size, {0: "slow_start=100s max_fails=1 fail_timeout=1s", **slow})
         # server 0 fails, is tried again by one session when its time is over, and comes back
-        start = ["ask 1"] * 3 + ["fail 1"] * 2 + ["time 2"] + ["ask 1"] * 4
-        for past, low, high in ((10, 0.04, 0.16), (50, 0.25, 0.40), (200, 0.48, 0.52)):
-            ask = ["ask 1"] * 600 if not method else []
-            seen = group.ask([*start, f"time {past}", *ask, *(["hold 1"] * 600 if method else [])])[-600:]
-            share = seen.count(0) / 600
-            yield low <= share <= high, f"slow start, {past} of 100 s, {method or 'turns'}: {share:.3f} of the sessions"
-
+        start = ["ask 1"] * 3 + ["fail 1"] * size + ["time 2"] + ["ask 1"] * size * 2
+        count = 300 * size
+        for past, low, high in ((10, 0.04, 0.16), (50, 0.30, 0.60), (200, 0.95, 1.05)):
+            seen = group.ask([*start, f"time {past}", *["hold 1" if method else "ask 1"] * count])[-count:]
+            share = seen.count(0) / (count - seen.count(0)) * (size - 1)
+            yield low <= share <= high, (f"slow start, {past} of 100 s, {method or 'turns'} of {size}: {share:.3f} of what "
+                                         "another has")
+    for method in ("", "least_conn;"):
+        every = Group(method, [1, 2] * 40, {at: "slow_start=100s max_fails=1 fail_timeout=1s" for at in range(80)})
+        seen = every.ask(["fail 1"] * 80 + ["time 2"] + ["ask 1"] * 1600)
+        yield seen[80:].count(-1) == 0 and set(seen[80:]) == set(range(80)), f"{method or 'turns'}: all start slowly"
 
 def main():
     passed = failed = 0
