@@ -399,17 +399,24 @@ joins(const struct datagrams *d, int fd, const union client_address *to, const s
            memcmp(&last->to, to, sizeof *to) == 0 && memcmp(&last->from, from, sizeof *from) == 0;
 }
 
+/* A datagram that joins the last piece needs none of its own. */
+static bool
+has_room(const struct datagrams *d, u32 size, bool joined)
+{
+    return d->out.used + size <= QUEUE_BYTES && (joined || d->out.count < QUEUE_PIECES);
+}
+
 static bool
 queue_piece(struct datagrams *d, int fd, const union client_address *to, const struct local_ip *from, const u8 *data,
             u32 size, u32 segment)
 {
     bool joined = joins(d, fd, to, from, size, segment);
-    if (d->out.used + size > QUEUE_BYTES || (d->out.count == QUEUE_PIECES && !joined)) {
+    if (!has_room(d, size, joined)) {
         flush(d);
         joined = false;
+        if (!has_room(d, size, joined))
+            return false;
     }
-    if (d->out.used + size > QUEUE_BYTES || d->out.count == QUEUE_PIECES)
-        return false;
     if (size > 0)
         memcpy(d->out.data + d->out.used, data, size);
     if (joined)

@@ -5,9 +5,11 @@ failed". Run by `make interop`, which installs them.
 A module has run(world), which starts what it needs and calls world.check() for each thing that must be so. All of it is in a network
 namespace of its own, so that ports are free and captures see nobody else.
 """
+import collections
 import glob
 import importlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -64,18 +66,28 @@ class World:
                 raise RuntimeError(f"{command[0]} does not serve: {self.read('output')[-2000:]}")
         return child
 
-    def proxy(self, stream, kind="spcd", main=""):
+    def proxy(self, stream, kind="spcd", main="", workers=1, connections=1024):
         """spcd, or nginx, with this in its stream block; in a folder of its own, where it finds the files of this one."""
         folder = tempfile.mkdtemp(prefix=kind + "-", dir=self.folder)
         for name in glob.glob(self.folder + "/*.pem") + glob.glob(self.folder + "/*.key"):
             os.symlink(name, os.path.join(folder, os.path.basename(name)))
         server = Server(kind, folder, self.tools)
-        text = server.whole_config(main, stream, {"workers": "1", "connections": "1024", "level": "info"})
+        settings = {"workers": str(workers), "connections": str(connections), "level": "info"}
+        server.words = lambda text: server.whole_config(main, text, settings)
+        text = server.words(stream)
         if not server.place(text):
             raise RuntimeError(f"{kind} refuses it: {server.complaint}")
         server.start()
         self.servers.append(server)
         return server
+
+    def counted(self, server):
+        """The end of spcd, and what its last lines counted: a number for a name, 0 for what they do not name."""
+        server.signal("TERM")
+        if not self.wait(lambda: server.process.poll() is not None):
+            raise RuntimeError("spcd does not end")
+        last = re.findall(r"(?:counted|sessions ended): (.*)", server.read("error.log"))
+        return collections.Counter({name: int(count) for name, count in re.findall(r"(\w+) (\d+)", ", ".join(last))})
 
     def wait(self, condition, seconds=PATIENCE):
         until = time.monotonic() + seconds

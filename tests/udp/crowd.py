@@ -239,10 +239,27 @@ def refused_together():
             yield said, f"of {count}: {stage.log('udp')}"
 
 
+def full_queue():
+    """What waits to be sent together is 64 pieces, and the last one is joined by the next datagram to the same socket."""
+    backend = Backend()
+    stream = "server { listen 127.0.0.1:{port} udp; proxy_pass {backend}; proxy_timeout 20s; }"
+    with Stage(stream, backend=backend.name, main="master_process off;") as stage:
+        clients = [client(stage.port) for _ in range(64)]
+        stage.server.signal("STOP")
+        wait(lambda: state_of(stage.server.process.pid) == "T")
+        for one in clients + clients[-1:] * 3:
+            one.send(b"at once")
+        stage.server.signal("CONT")
+        there = backend.take_all()
+        yield len(there) == 67, f"all datagrams pass: {len(there)} of 67"
+        lost = stage.counted("datagrams_lost")
+        yield lost == 0, f"none is counted as lost: {lost}"
+
+
 def state_of(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         return file.read().rsplit(") ", 1)[1][0]
 
 
 CASES = [of_one_address, newest_loses, no_session_left, oldest_loses, no_descriptors, receive_buffer, answers_buffer,
-         peer_hangs, refused_together]
+         peer_hangs, refused_together, full_queue]
