@@ -228,6 +228,10 @@ is_single(const struct upstream *upstream)
 static u32
 choose(struct choice *choice)
 {
+    u32 home = is_single(choice->upstream) ? NOBODY
+                                           : quic_home(choice->session, choice->target, choice->upstream->count);
+    if (home != NOBODY && choice_may(choice, home))
+        return choice_made(choice, home);
     if (!is_single(choice->upstream))
         return methods[choice->upstream->record->method](choice);
     return is_down(choice->target) || is_full(choice->target, choice->balance->peer) ? NOBODY : 0;

@@ -101,6 +101,7 @@ close_shard(struct shard *shard)
     slab_close(&shard->holds);
     slab_close(&shard->records);
     slab_close(&shard->wires);
+    slab_close(&shard->quics);
     resumes_close(shard->resumes);
     credentials_close(shard->credentials, shard->blob);
     access_log_close(shard);
@@ -136,6 +137,7 @@ open_shard(struct generation *g)
         slab_open(&shard->holds, limit_most(g->blob) * sizeof(struct hold), limit_most(g->blob) ? connections : 0) &&
         slab_open(&shard->records, records_size, g->tls ? connections : 0) &&
         slab_open(&shard->wires, WIRE_SIZE, g->tls ? connections + CREDENTIAL_WIRES : 0) &&
+        slab_open(&shard->quics, quic_size, quic_wanted(g->blob) ? connections : 0) &&
         (!g->tls || ((shard->resumes = resumes_open()) && (shard->credentials = credentials_open(g->blob)))) &&
          access_log_open(shard)) {
         if (listen_wants_udp(g->blob))
@@ -152,7 +154,7 @@ open_shards(struct generation *g)
     u32 count = g->surroundings->worker_count;
     g->shard = calloc(count, sizeof(struct shard *));
     g->listener_count = calloc(g->blob->listener_count, sizeof *g->listener_count);
-    if (!g->shard || !g->listener_count)
+    if (!g->shard || !g->listener_count || !quic_open(g->blob, count))
         return false;
     while (g->shard_count < count) {
         g->shard[g->shard_count] = open_shard(g);

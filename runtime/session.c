@@ -357,6 +357,8 @@ session_end(struct session *s, enum close reason)
         slab_give(&shard->attempts, s->attempts);
     if (s->made)
         slab_give(&shard->targets, s->made);
+    if (s->quic)
+        slab_give(&shard->quics, s->quic);
     unlink_session(s);
     slab_give(&shard->sessions, s);
     worker_released(shard);

@@ -526,7 +526,7 @@ struct shard {
     struct generation *generation;
     struct worker *worker;
     const struct blob *blob;
-    struct slab sessions, buffers, tried, throttles, values, targets, attempts, holds, records, wires;
+    struct slab sessions, buffers, tried, throttles, values, targets, attempts, holds, records, wires, quics;
     struct peer *peer;         /* one for each of the generation's targets */
     struct balance *balance;   /* one for each of its upstreams */
     struct spares *spares;     /* NULL: no listener takes datagrams */
@@ -662,6 +662,7 @@ struct session {
     u64 number;     /* nginx's *N */
     struct values *values; /* from the slab; NULL: none yet */
     struct hold *hold;     /* from the slab; NULL: it counts for no limit */
+    struct quic *quic;     /* from the slab; NULL: nothing asks for it, or its first datagram was not read */
     struct attempts *attempts; /* from the slab; NULL: no variable asks for them, or none was made */
     struct target *made; /* from the slab: an address that a variable gave; NULL: the target is of a group */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
@@ -1001,6 +1002,23 @@ void loss_of_answers(struct session *session);
 /* A datagram of the session's found no room. */
 void loss_unsent(struct session *session);
 
+/* ---- quic.c: which connection a datagram is for ---- */
+
+struct quic;
+extern const size_t quic_size;
+
+/* Does the blob use $quic_dcid? */
+bool quic_wanted(const struct blob *blob);
+/* What all generations of the process remember of connections, once one wants it. False: no memory. */
+bool quic_open(const struct blob *blob, u32 workers);
+/* Append the id. False: there is none. */
+bool quic_put_dcid(struct session *session, struct output *out);
+/* Which of a group's targets has that connection already, where it hashes on the id; UINT32_MAX: none is known. */
+u32 quic_home(struct session *session, const struct target *target, u32 count);
+/* The session is connected to its target; that one has sent this, and there is session->quic. */
+void quic_start(struct session *session);
+void quic_learn(struct session *session, const struct datagram *piece);
+
 /* ---- udp.c: sessions of datagrams ---- */
 
 /* What a worker needs for at most so many; NULL: there is no memory. */
@@ -1019,7 +1037,7 @@ bool udp_evict(struct acceptor *acceptor);
 /* The socket towards the upstream is connected. */
 void udp_relay_start(struct session *session);
 void udp_timeout(struct session *session);
-/* The datagram that began the session; it begins so many bytes later. */
+/* The datagram that began the session, NULL once that was passed on; it begins so many bytes later. */
 const u8 *udp_first(const struct session *session, size_t *size);
 void udp_skip(struct session *session, size_t size);
 /* Send a value, in one datagram, and end. */

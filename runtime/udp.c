@@ -232,6 +232,8 @@ answer(struct session *s, const struct datagram *piece)
     s->upstream.active = ev_now(s->shard->worker->loop);
     clients_active(s);
     attempt_first_byte(s);
+    if (s->quic)
+        quic_learn(s, piece);
     s->upstream.received += piece->size;
     rate_spend(&s->upstream, piece->size);
     s->client.udp.responses += count_of(piece->size, piece->segment);
@@ -320,6 +322,7 @@ udp_relay_start(struct session *s)
     session_timer(s, (double)proxy->timeout_ms / 1000);
     if (relay_due(s) < s->due)
         session_arm(s, relay_due(s) - now);
+    quic_start(s);
     udp_of(s)->pending = NULL;
     s->client.received = 0; /* forward() counts it */
     if (first)
@@ -330,8 +333,8 @@ const u8 *
 udp_first(const struct session *s, size_t *size)
 {
     const struct datagram *first = udp_of(s)->pending;
-    *size = first->size;
-    return first->data;
+    *size = first ? first->size : 0;
+    return first ? first->data : NULL;
 }
 
 void

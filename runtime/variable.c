@@ -475,6 +475,12 @@ variable_limit_conn_rate_status(struct session *s, struct output *out)
     return put_limit_status(out, s->pace_status);
 }
 
+static bool
+variable_quic_dcid(struct session *s, struct output *out)
+{
+    return quic_put_dcid(s, out);
+}
+
 /* ---- all of them ---- */
 
 static bool (*const variables[])(struct session *, struct output *) = {

@@ -45,11 +45,12 @@ upstream_session_time ssl_preread_server_name ssl_preread_alpn_protocols ssl_pre
 proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port
 realip_remote_addr realip_remote_port limit_conn_status upstream_last_addr log_event
 proxy_protocol_tlv_aws_vpce_id proxy_protocol_tlv_azure_pel_id proxy_protocol_tlv_gcp_conn_id
-limit_conn_rate_status mqtt_preread_clientid mqtt_preread_username http_preread_host ssl_alpn_protocol
-ssl_cipher ssl_ciphers ssl_client_cert ssl_client_fingerprint ssl_client_i_dn ssl_client_raw_cert
-ssl_client_s_dn ssl_client_serial ssl_client_sigalg ssl_client_v_end ssl_client_v_remain ssl_client_v_start
-ssl_client_verify ssl_curve ssl_curves ssl_ech_outer_server_name ssl_ech_status ssl_protocol
-ssl_server_cert_type ssl_server_name ssl_session_id ssl_session_reused ssl_sigalg upstream_last_server_name"))
+limit_conn_rate_status mqtt_preread_clientid mqtt_preread_username http_preread_host quic_dcid
+ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert ssl_client_fingerprint ssl_client_i_dn
+ssl_client_raw_cert ssl_client_s_dn ssl_client_serial ssl_client_sigalg ssl_client_v_end ssl_client_v_remain
+ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_ech_outer_server_name ssl_ech_status
+ssl_protocol ssl_server_cert_type ssl_server_name ssl_session_id ssl_session_reused ssl_sigalg
+upstream_last_server_name"))
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a compile -d 'compile'
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a check -d 'judge, write nothing'
 complete -c spcc -n 'test (count (commandline -opc)) -eq 1' -a dump -d 'print every record'

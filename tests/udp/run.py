@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Datagrams, where a scenario is not enough: crowds and floods; answers that come too late; sizes.
+"""Datagrams, where a scenario is not enough: crowds and floods; answers that come too late; sizes; QUIC.
 
-    tests/udp/run.py [crowd|late|sizes|CASE]...
+    tests/udp/run.py [crowd|late|sizes|quic|CASE]...
 
 Last line: "N passed, N failed".
 """
@@ -13,9 +13,10 @@ sys.dont_write_bytecode = True
 
 import crowd  # noqa: E402
 import late  # noqa: E402
+import quic  # noqa: E402
 import sizes  # noqa: E402
 
-PARTS = [crowd, late, sizes]
+PARTS = [crowd, late, sizes, quic]
 
 
 def main():
