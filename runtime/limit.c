@@ -77,19 +77,11 @@ limit_release(struct session *s)
     s->hold_count = 0;
 }
 
-/* A connection costs its client something, a datagram does not: it shall not fill the disk. */
-static bool
-may_say(struct session *s, const struct blob_limit_zone *zone)
-{
-    struct generation *g = s->shard->generation;
-    return !session_is_udp(s) || zone_again(g->zone[zone - g->blob->limit_zone], ev_now(s->shard->worker->loop));
-}
-
 static enum step
 refuse(struct session *s, const struct blob_limit_zone *zone)
 {
     bool dry = s->server->flags & SERVER_LIMIT_DRY_RUN;
-    if (may_say(s, zone))
+    if (zone_may_say(s, zone))
         session_log(s, s->server->limit_level, 0, "limiting connections%s by zone \"%s\"", dry ? ", dry run," : "",
                     blob_string(s->shard->blob, zone->name));
     limit_release(s);

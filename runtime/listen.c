@@ -116,21 +116,40 @@ struct session *
 listen_admit(struct acceptor *acceptor, const struct datagram *datagram)
 {
     struct shard *shard = acceptor->shard;
-    if (!listen_take_place(shard, acceptor->listener) &&
-        !(udp_evict(acceptor) && listen_take_place(shard, acceptor->listener))) {
+    bool placed = listen_take_place(shard, acceptor->listener);
+    if (!placed && !udp_may_evict(acceptor)) {
         say_limited(acceptor);
         return NULL;
     }
     union client_address local = listen_local(shard->blob, acceptor->listener, &datagram->to);
     const struct blob_endpoint *endpoint = listen_endpoint(shard->blob, acceptor->listener, &local);
     struct session *s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);
-    if (!s && udp_evict(acceptor))
+    if (!s && udp_evict(acceptor)) {
         s = session_new(acceptor, endpoint, &datagram->from.any, sizeof datagram->from);
-    if (s)
+        placed = placed || listen_take_place(shard, acceptor->listener);
+    }
+    if (s) {
+        s->guest = !placed;
         return s;
-    listen_give_place(shard, acceptor->listener);
+    }
+    if (placed)
+        listen_give_place(shard, acceptor->listener);
     say_refused(shard);
     return NULL;
+}
+
+/* Only now that limits and rules let it in does somebody else end for it. */
+enum step
+listen_step(struct session *s)
+{
+    struct acceptor *acceptor = &s->shard->acceptor[s->listener - s->shard->blob->listener];
+    while (s->guest && udp_evict(acceptor))
+        s->guest = !listen_take_place(s->shard, s->listener);
+    if (!s->guest)
+        return STEP_NEXT;
+    say_limited(acceptor); /* another worker was quicker */
+    session_end(s, CLOSE_limited);
+    return STEP_ENDED;
 }
 
 /* ---- accepting ---- */

@@ -66,8 +66,10 @@ refuse(struct session *s, u32 index)
     const struct blob_limit *limit = &blob->limit[s->server->pace];
     bool dry = s->server->flags & SERVER_PACE_DRY_RUN;
     u8 key[ZONE_KEY_MAX];
-    session_log(s, s->server->pace_level, 0, "limiting new connections%s by zone \"%s\"", dry ? ", dry run," : "",
-                blob_string(blob, blob->limit_zone[limit[index].zone].name));
+    const struct blob_limit_zone *reached = &blob->limit_zone[limit[index].zone];
+    if (zone_may_say(s, reached))
+        session_log(s, s->server->pace_level, 0, "limiting new connections%s by zone \"%s\"", dry ? ", dry run," : "",
+                    blob_string(blob, reached->name));
     for (u32 i = 0; i < index; i++) {
         const struct blob_limit_zone *zone = &blob->limit_zone[limit[i].zone];
         size_t size = zone_key(s, zone, key);

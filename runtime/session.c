@@ -306,7 +306,7 @@ content_step(struct session *s)
 
 /* In nginx's order. */
 static enum step (*const steps[])(struct session *) = {
-    introduction_step, pace_step, limit_step, access_step, preread_step, content_step,
+    introduction_step, pace_step, limit_step, access_step, preread_step, listen_step, content_step,
 };
 
 void
@@ -346,7 +346,8 @@ session_end(struct session *s, enum close reason)
     side_close(s, &s->upstream);
     if (!session_is_udp(s))
         side_close(s, &s->client);
-    listen_give_place(shard, s->listener);
+    if (!s->guest)
+        listen_give_place(shard, s->listener);
     limit_release(s);
     ev_timer_stop(worker->loop, &s->timer);
     if (s->tried)

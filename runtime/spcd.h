@@ -604,6 +604,8 @@ const struct blob_endpoint *listen_endpoint(const struct blob *blob, const struc
 /* A session for the sender of a datagram; NULL: it may not come in. */
 struct session *listen_admit(struct acceptor *acceptor, const struct datagram *datagram);
 
+/* Make room for the session, if its listener had none. */
+enum step listen_step(struct session *session);
 /* One more session of the listener. False: it has max_conns. When it is over, another may come in. */
 bool listen_take_place(struct shard *shard, const struct blob_listener *listener);
 void listen_give_place(struct shard *shard, const struct blob_listener *listener);
@@ -683,6 +685,7 @@ struct session {
     bool drained : 1; /* the last read of preread took all there was */
     bool backups : 1; /* the primaries are used up */
     bool timed : 1;   /* least_time: what is measured has not come yet */
+    bool guest : 1;   /* it has none of its listener's max_conns places yet: evict_oldest will make room */
     union client_address address;
 };
 
@@ -792,6 +795,9 @@ void zone_close(struct generation *generation);
 /* The key of a zone for this session; its size, 0 if there is none that counts. */
 size_t zone_key(struct session *session, const struct blob_limit_zone *record, u8 key[ZONE_KEY_MAX]);
 
+/* May it be logged that the session is refused because of it? Of datagrams once a second. */
+bool zone_may_say(struct session *session, const struct blob_limit_zone *record);
+
 /* What follows is for who has the lock. An entry is 1 and its index. */
 void zone_lock(struct zone *zone);
 void zone_unlock(struct zone *zone);
@@ -804,8 +810,6 @@ u64 *zone_value(struct zone *zone, u32 entry);
 /* Of the next most entries, remove those whose value is at most least. */
 void zone_sweep(struct zone *zone, u64 least, u32 most);
 bool zone_is_full(const struct zone *zone);
-/* May it be logged, once a second, that a datagram was refused because of it? */
-bool zone_again(struct zone *zone, double now);
 
 /* ---- pace.c: limit_conn_rate ---- */
 
@@ -1034,6 +1038,7 @@ void udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events);
 int udp_reuse(struct session *session);
 /* Where the listener says so, end the session that was idle for longest, so that another may begin. False: none is. */
 bool udp_evict(struct acceptor *acceptor);
+bool udp_may_evict(const struct acceptor *acceptor);
 /* The socket towards the upstream is connected. */
 void udp_relay_start(struct session *session);
 void udp_timeout(struct session *session);

@@ -137,11 +137,19 @@ udp_close(struct session *s, enum close reason)
 
 /* Idle: for a second at least, lest a flood of new clients ends what is alive. */
 bool
+udp_may_evict(const struct acceptor *acceptor)
+{
+    const struct session *s = acceptor->idlest;
+    double before = ev_now(acceptor->shard->worker->loop) - EVICT_IDLE_S;
+    return s && s->client.active <= before && s->upstream.active <= before;
+}
+
+bool
 udp_evict(struct acceptor *acceptor)
 {
     struct session *s = acceptor->idlest;
     double now = ev_now(acceptor->shard->worker->loop);
-    if (!s || s->client.active + EVICT_IDLE_S > now || s->upstream.active + EVICT_IDLE_S > now)
+    if (!udp_may_evict(acceptor))
         return false;
     if (log_again(&acceptor->evicted_said, now))
         log_write(&s->shard->generation->logger, LEVEL_WARN, 0, 0,

@@ -203,11 +203,16 @@ zone_is_full(const struct zone *zone)
     return !zone->free && zone->fresh == zone->count;
 }
 
+/* A connection costs its client something, a datagram does not: it shall not fill the disk. */
 bool
-zone_again(struct zone *zone, double now)
+zone_may_say(struct session *s, const struct blob_limit_zone *record)
 {
+    struct generation *g = s->shard->generation;
+    struct zone *zone = g->zone[record - g->blob->limit_zone];
+    if (!session_is_udp(s))
+        return true;
     zone_lock(zone);
-    bool again = log_again(&zone->said, now);
+    bool again = log_again(&zone->said, ev_now(s->shard->worker->loop));
     zone_unlock(zone);
     return again;
 }

@@ -128,6 +128,48 @@ def oldest_loses():
         yield (evicted, limited) == (10, 190), f"and counted: {evicted} evicted, {limited} refused"
 
 
+def capped_client_takes_no_place():
+    """A client that limit_conn refuses ends nobody's session, however often it comes."""
+    backend = Backend()
+    stream = """limit_conn_zone $binary_remote_addr zone=each:1m;
+        server { listen 127.0.0.1:{port} udp rcvbuf=1m max_conns=20 evict_oldest; proxy_pass {backend}; proxy_timeout 20s;
+            limit_conn each 5; }"""
+    with Stage(stream, backend=backend.name) as stage:
+        idle = [client(stage.port, f"127.0.1.{number}") for number in range(1, 21)]
+        for one in idle:
+            one.send(b"idle")
+        there = backend.take_all()
+        yield len(there) == 20, f"twenty have sessions: {len(there)}"
+        time.sleep(1.2)
+        flood = [client(stage.port) for _ in range(200)]
+        for one in flood:
+            one.send(b"flood")
+        came = backend.take_all()
+        for data, peer in there:
+            backend.send(data, peer)
+        left = sum(receive(one, 0.05) == b"idle" for one in idle)
+        yield (len(came), left) == (5, 15), f"five come in, and five of twenty had to go: {len(came)}, {20 - left}"
+        yield stage.counted("evicted") == 5, "which is counted"
+
+
+def by_rate():
+    """limit_conn_rate is logged once a second, too."""
+    backend = Backend()
+    stream = """limit_conn_rate_zone $binary_remote_addr zone=each:1m rate=1r/m;
+        server { listen 127.0.0.1:{port} udp rcvbuf=1m; proxy_pass {backend}; limit_conn_rate zone=each burst=2; }"""
+    with Stage(stream, backend=backend.name) as stage:
+        for _ in range(100):
+            one = client(stage.port)
+            one.send(b"flood")
+            one.close()
+        came = backend.take_all()
+        said = stage.log("limiting new connections by zone")
+        yield len(came) == 3, f"three of a hundred: {len(came)}"
+        yield 1 <= len(said) <= len(seconds_of(said)) + 1, f"said once a second: {len(said)} lines"
+        lost = stage.counted("paced") + stage.counted("datagrams_overflow")
+        yield lost == 97, f"and counted: {lost}"
+
+
 def no_descriptors():
     """No socket can be had any more: new clients are dropped, and those who are there go on."""
     backend = Backend()
@@ -261,5 +303,6 @@ def state_of(pid):
         return file.read().rsplit(") ", 1)[1][0]
 
 
-CASES = [of_one_address, newest_loses, no_session_left, oldest_loses, no_descriptors, receive_buffer, answers_buffer,
+CASES = [of_one_address, newest_loses, no_session_left, oldest_loses, capped_client_takes_no_place, by_rate,
+         no_descriptors, receive_buffer, answers_buffer,
          peer_hangs, refused_together, full_queue]
