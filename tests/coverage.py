@@ -7,6 +7,7 @@
     variables                are used in one
     diagnostics              are told as "[CODE name]" in an .expect file, or as "CODE name" in a list of a test that is a program
     close reasons            end a session of a scenario: ENDS says how one sees that
+    counters                 stand in the manual page of spcd, with the same sentence
 
 Prints what no test names and, last, "N passed, N failed".
 """
@@ -87,6 +88,11 @@ def main():
     for reason in rows("metrics", r"^CLOSE\((\w+)"):
         sign = re.compile(ENDS.get(reason, rf"^    [^\n]*\b{reason}\b"), re.MULTILINE | re.DOTALL)
         wanted.append((f"close reason {reason}", any(sign.search(text) for text in scenarios)))
+    page = read("docs/spcd.8")
+    wanted += [
+        (f"counter {name}, nor does docs/spcd.8", f".It {name}\n{says}\n" in page)
+        for name, says in rows("metrics", r'^COUNTER\((\w+), "(.*)"\)')
+    ]
     missing = [name for name, named in wanted if not named]
     for name in missing:
         print(f"no test names {name}")
