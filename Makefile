@@ -14,7 +14,7 @@ DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev zlib1g-dev
 CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates softhsm2
 FUZZ_DEPS := clang libclang-rt-dev
 INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2 tshark redis-server redis-tools mosquitto mosquitto-clients \
-                postgresql dnsperf knot ngtcp2-client ngtcp2-server rsyslog atftpd tftp-hpa dnsmasq-base
+                postgresql curl dnsperf knot ngtcp2-client ngtcp2-server rsyslog atftpd tftp-hpa dnsmasq-base
 BENCH_DEPS := haproxy strace valgrind libssl-dev
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
