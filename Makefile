@@ -14,7 +14,8 @@ DEPS := $(SPCC_DEPS) libev-dev libp11-kit-dev zlib1g-dev
 CHECK_DEPS := python3 iproute2 nginx libnginx-mod-stream mandoc openssl procps pre-commit zsh fish python3-yaml ca-certificates softhsm2
 FUZZ_DEPS := clang libclang-rt-dev
 INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2 tshark redis-server redis-tools mosquitto mosquitto-clients \
-                postgresql curl dnsperf knot ngtcp2-client ngtcp2-server rsyslog atftpd tftp-hpa dnsmasq-base
+                postgresql curl dnsperf knot ngtcp2-client ngtcp2-server rsyslog atftpd tftp-hpa dnsmasq-base \
+                mariadb-server mariadb-client python3-pymysql exim4-daemon-light dovecot-imapd
 BENCH_DEPS := haproxy strace valgrind libssl-dev
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
@@ -104,8 +105,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(SPCC_OBJS))
 $(BUILD)/unit/tls_memory: ALL_CFLAGS += $(TLS_CFLAGS)
 $(BUILD)/unit/tls_memory: $(BUILD)/runtime/tls/memory.o
 
-$(BUILD)/unit/preread: ALL_CFLAGS += -Iruntime
+$(BUILD)/unit/preread $(BUILD)/unit/dialogue: ALL_CFLAGS += -Iruntime
 $(BUILD)/unit/preread: $(addprefix $(BUILD)/runtime/,hello.o mqtt.o request.o)
+
+$(BUILD)/unit/dialogue: $(BUILD)/runtime/dialogue.o
 
 units: $(BUILD)/choose $(UNITS)
 

@@ -161,4 +161,8 @@ judge_tls_server(struct unit *unit, const struct scope *scope)
     if (outer != NULL && is_on(scope, DIRECTIVE_proxy_ssl) && outer->word[1].size > 0 && !judge_is_lenient(unit) &&
         scope_nearest(scope, &directives[DIRECTIVE_proxy_ssl_certificate_key]) == NULL)
         diag(unit, no_key, outer->word[1].span, judge_show(unit, &outer->word[1]), "proxy_ssl_certificate_key");
+    const struct node *starttls = node_of(scope, DIRECTIVE_ssl_preread_starttls);
+    if (is_on(scope, DIRECTIVE_ssl_preread_starttls) && is_on(scope, DIRECTIVE_proxy_ssl) &&
+        scope->last[DIRECTIVE_proxy_pass] != NULL)
+        diag(unit, tls_in_tls, starttls->word[1].span);
 }

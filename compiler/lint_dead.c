@@ -89,6 +89,12 @@ reads_ahead(const struct lint *lint)
 }
 
 static bool
+reads_hello(const struct lint *lint)
+{
+    return is_on(lint, DIRECTIVE_ssl_preread);
+}
+
+static bool
 limits(const struct lint *lint)
 {
     return lint_node(lint, DIRECTIVE_limit_conn) != NULL;
@@ -126,7 +132,7 @@ static const struct need {
      "no listen is of UDP", false},
     {"proxy_download_rate proxy_upload_rate proxy_half_close proxy_socket_keepalive", "", has_tcp, DEAD(dead_on_udp),
      "no listen of this server is of TCP", "no listen is of TCP", false},
-    {"ssl_*", "ssl_preread ssl_engine ssl_object_cache_inheritable", has_ssl, DEAD(dead_directive),
+    {"ssl_*", "ssl_preread ssl_preread_starttls ssl_engine ssl_object_cache_inheritable", has_ssl, DEAD(dead_directive),
      "no listen of this server has ssl", "no listen has ssl", false},
     {"ssl_client_certificate ssl_crl ssl_verify_depth ssl_ocsp*", "", asks_clients, DEAD(dead_directive),
      "clients are not asked for a certificate: ssl_verify_client is off",
@@ -137,6 +143,7 @@ static const struct need {
     {"ssl_preread", "", has_plain, DEAD(dead_preread),
      "it reads what TCP clients send before TLS is ended, and no listen of this server has that",
      "it reads what TCP clients send before TLS is ended, and no listen has that", false},
+    {"ssl_preread_starttls", "", reads_hello, DEAD(dead_directive), "ssl_preread is off", "ssl_preread is off", true},
     {"mqtt_preread http_preread", "", has_tcp, DEAD(dead_on_udp), "no listen of this server is of TCP",
      "no listen is of TCP", false},
     {"preread_buffer_size preread_timeout", "", reads_ahead, DEAD(dead_directive),

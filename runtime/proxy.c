@@ -73,9 +73,10 @@ enum outcome {
 /* May the client's first bytes go before anybody has said that the upstream is connected? Not if others must
  * come first, or if they must come slowly. */
 static bool
-may_send_early(const struct blob_proxy *proxy)
+may_send_early(const struct session *s, const struct blob_proxy *proxy)
 {
-    return !(proxy->flags & PROXY_PROTOCOL) && !proxy->ssl && !proxy->upload_rate && !proxy->upload_rate_value;
+    return !s->starttls && !(proxy->flags & PROXY_PROTOCOL) && !proxy->ssl && !proxy->upload_rate &&
+           !proxy->upload_rate_value;
 }
 
 /* On a near network the connection stands when connect() returns, though it says otherwise. So what the client
@@ -85,7 +86,7 @@ static enum outcome
 send_early(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    if (!may_send_early(proxy))
+    if (!may_send_early(s, proxy))
         return ATTEMPT_WAITS;
     if (!s->upstream.buffer && !s->client.eof) {
         ssize_t got = side_receive(s, &s->upstream, s->client.io.fd, proxy->buffer_size);
@@ -108,11 +109,11 @@ send_early(struct session *s)
 static enum outcome
 establish(struct session *s)
 {
-    if (!session_proxy(s)->ssl) {
+    if (!session_proxy(s)->ssl && !s->starttls) {
         connected(s);
         return ATTEMPT_GOES_ON;
     }
-    switch (handshake_start(s)) {
+    switch (s->starttls ? starttls_start(s) : handshake_start(s)) {
     case HANDSHAKE_FAILED:
         return ATTEMPT_FAILED;
     case HANDSHAKE_ENDED:

@@ -263,7 +263,7 @@ relay_start(struct session *s)
     s->action = "proxying connection";
     side_open(s, &s->client, s->client.io.fd, on_event);
     ev_set_cb(&s->upstream.io, on_event);
-    if (proxy->flags & PROXY_PROTOCOL && !proxy->ssl && !relay_send_preamble(s))
+    if (proxy->flags & PROXY_PROTOCOL && !proxy->ssl && !s->starttls && !relay_send_preamble(s))
         return;
     if (s->upstream.records && record_resume(s, &s->upstream) == FLUSH_FAILED) {
         end_failed_write(s, &s->upstream, errno);

@@ -306,7 +306,7 @@ content_step(struct session *s)
 
 /* In nginx's order. */
 static enum step (*const steps[])(struct session *) = {
-    introduction_step, pace_step, limit_step, access_step, preread_step, listen_step, content_step,
+    introduction_step, pace_step, limit_step, access_step, starttls_step, preread_step, listen_step, content_step,
 };
 
 void

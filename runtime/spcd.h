@@ -686,6 +686,8 @@ struct session {
     bool backups : 1; /* the primaries are used up */
     bool timed : 1;   /* least_time: what is measured has not come yet */
     bool guest : 1;   /* it has none of its listener's max_conns places yet: evict_oldest will make room */
+    u8 starttls : 3;  /* the client has been told that TLS begins, in this protocol */
+    u8 dialogue : 3;  /* of dialogue.c: where that with the upstream server is */
     union client_address address;
 };
 
@@ -838,6 +840,41 @@ void limit_release(struct session *session);
 enum { SERVER_PREREADS = SERVER_SSL_PREREAD | SERVER_MQTT_PREREAD | SERVER_HTTP_PREREAD };
 enum step preread_step(struct session *session);
 void preread_timeout(struct session *session);
+
+/* ---- starttls.c: sessions that begin in clear and go on in TLS ---- */
+
+enum step starttls_step(struct session *session);
+
+/* ---- dialogue.c: what is said in clear ---- */
+
+enum { DIALOGUE_TEXT = 512, DIALOGUE_REQUEST = 36 };
+enum dialogue {
+    DIALOGUE_MORE,   /* more must be heard */
+    DIALOGUE_SAID,   /* there may be more to hear in what is left */
+    DIALOGUE_TLS,    /* now TLS begins */
+    DIALOGUE_OTHER,  /* a client that goes on without all this: nothing was used */
+    DIALOGUE_END,    /* the client takes its leave */
+    DIALOGUE_BROKEN, /* it does not go on */
+};
+
+struct turn {
+    u32 used, size; /* bytes dealt with; of the text */
+    u8 text[DIALOGUE_TEXT]; /* to be said before all else */
+};
+
+struct talk {
+    enum starttls protocol;
+    const char *host; /* the name of this machine */
+    u8 *request;      /* DIALOGUE_REQUEST bytes: heard from the client, for when the server is asked */
+    u32 state;        /* with a server: 0 at first, below 8 */
+};
+
+/* What a client is told at once: turn->text. */
+void dialogue_greet(const struct talk *talk, struct turn *turn);
+/* What a client says. */
+enum dialogue dialogue_hear(struct talk *talk, const u8 *data, size_t size, struct turn *turn);
+/* What a server says, at first nothing. */
+enum dialogue dialogue_ask(struct talk *talk, const u8 *data, size_t size, struct turn *turn);
 
 /* ---- hello.c: the ClientHello ---- */
 
@@ -1109,6 +1146,8 @@ const char *record_verdict(const struct side *side, char text[TLS_ERROR_SIZE]);
 enum handshake { HANDSHAKE_WAITS, HANDSHAKE_DONE, HANDSHAKE_FAILED, HANDSHAKE_ENDED };
 /* The upstream is connected. If it WAITS, proxy_secured() is called later. FAILED: logged; ENDED: so is the session. */
 enum handshake handshake_start(struct session *session);
+/* starttls.c: the same where the client was told that TLS begins. */
+enum handshake starttls_start(struct session *session);
 void handshake_timeout(struct session *session);
 /* The signature that it waits for; size 0: error says why there is none. */
 void handshake_signed(struct session *session, const u8 *signature, size_t size, const char *error);
@@ -1256,6 +1295,7 @@ struct values {
     struct hello hello;                    /* of ssl_preread */
     struct mqtt mqtt;                      /* of mqtt_preread */
     struct value host;                     /* of http_preread */
+    u8 request[DIALOGUE_REQUEST];          /* of ssl_preread_starttls; it stays when the session is passed on */
     struct preamble preamble;              /* of listen ... proxy_protocol */
     union client_address local;            /* where it was passed to */
     struct value capture[CAPTURE_MAX + 1]; /* of the regular expression that matched last */

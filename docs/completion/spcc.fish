@@ -6,11 +6,11 @@ SP135 SP136 SP137 SP138 SP139 SP140 SP160 SP161 SP162 SP163 SP164 SP201 SP210 SP
 SP309 SP227 SP224 SP225 SP226 SP105 SP411 SP412 SP413 SP414 SP415 SP216 SP218 SP217 SP301 SP320 SP321 SP322
 SP323 SP330 SP324 SP810 SP811 SP104 SP204 SP205 SP206 SP207 SP208 SP209 SP302 SP303 SP304 SP305 SP306 SP307
 SP308 SP311 SP312 SP313 SP316 SP401 SP402 SP403 SP404 SP405 SP406 SP410 SP501 SP502 SP503 SP504 SP505 SP506
-SP507 SP508 SP509 SP510 SP511 SP512 SP513 SP514 SP601 SP602 SP603 SP604 SP605 SP606 SP607 SP608 SP706 SP801
-SP802 SP803 SP804 SP805 SP806 SP901 SP902 SP141 SP106 SP155 SP142 SP143 SP144 SP145 SP146 SP102 SP147 SP148
-SP149 SP150 SP151 SP152 SP153 SP219 SP202 SP203 SP220 SP221 SP222 SP223 SP515 SP516 SP517 SP518 SP519 SP522
-SP523 SP524 SP525 SP526 SP528 SP527 SP520 SP521 SP315 SP314 SP310 SP325 SP331 SP332 SP326 SP327 SP328 SP708
-SP709 SP701 SP702 SP703 SP704 SP710 SP705 SP711 SP707 SP812 SP813 SP814"))
+SP507 SP508 SP509 SP510 SP511 SP512 SP513 SP514 SP529 SP601 SP602 SP603 SP604 SP605 SP606 SP607 SP608 SP706
+SP801 SP802 SP803 SP804 SP805 SP806 SP901 SP902 SP141 SP106 SP155 SP142 SP143 SP144 SP145 SP146 SP102 SP147
+SP148 SP149 SP150 SP151 SP152 SP153 SP219 SP202 SP203 SP220 SP221 SP222 SP223 SP515 SP516 SP517 SP518 SP519
+SP522 SP523 SP524 SP525 SP526 SP528 SP527 SP520 SP521 SP315 SP314 SP310 SP325 SP331 SP332 SP326 SP327 SP328
+SP708 SP709 SP701 SP702 SP703 SP704 SP710 SP705 SP711 SP707 SP812 SP813 SP814"))
 set -g spcc_topics $spcc_codes (string split -n ' ' -- (string split \n -- "include error_log stream events user worker_processes worker_rlimit_nofile worker_cpu_affinity
 worker_shutdown_timeout pid daemon master_process working_directory load_module env lock_file
 timer_resolution pcre_jit thread_pool debug_points worker_priority worker_rlimit_core ssl_engine
@@ -36,11 +36,11 @@ ssl_dhparam ssl_ecdh_curve ssl_ech_file ssl_handshake_timeout ssl_key_log ssl_oc
 ssl_ocsp_responder ssl_password_file ssl_prefer_server_ciphers ssl_protocols ssl_reject_handshake
 ssl_session_cache ssl_session_ticket_key ssl_session_tickets ssl_session_timeout ssl_stapling
 ssl_stapling_file ssl_stapling_responder ssl_stapling_verify ssl_trusted_certificate ssl_verify_client
-ssl_verify_depth ssl_preread mqtt_preread http_preread health_check health_check_timeout match upstream zone
-state hash least_conn least_time maglev random remote_addr remote_port server_addr server_port protocol
-connection hostname pid msec nginx_version spcd_version binary_remote_addr bytes_received bytes_sent
-session_time status close_reason time_local time_iso8601 time_iso8601_ms upstream_addr
-upstream_bytes_received upstream_bytes_sent upstream_connect_time upstream_first_byte_time
+ssl_verify_depth ssl_preread ssl_preread_starttls mqtt_preread http_preread health_check health_check_timeout
+match upstream zone state hash least_conn least_time maglev random remote_addr remote_port server_addr
+server_port protocol connection hostname pid msec nginx_version spcd_version binary_remote_addr
+bytes_received bytes_sent session_time status close_reason time_local time_iso8601 time_iso8601_ms
+upstream_addr upstream_bytes_received upstream_bytes_sent upstream_connect_time upstream_first_byte_time
 upstream_session_time ssl_preread_server_name ssl_preread_alpn_protocols ssl_preread_protocol
 proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port
 realip_remote_addr realip_remote_port limit_conn_status upstream_last_addr log_event
