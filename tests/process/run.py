@@ -133,6 +133,7 @@ def privileges(folder, port, origin):
 
 def is_free(port):
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are over take nothing
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
