@@ -164,13 +164,13 @@ static struct quic *
 quic_of(struct session *s)
 {
     size_t size;
-    const u8 *data = !s->quic && session_is_udp(s) ? udp_first(s, &size) : NULL;
+    const u8 *data = !s->client.udp.quic && session_is_udp(s) ? udp_first(s, &size) : NULL;
     if (!data)
-        return s->quic;
-    s->quic = slab_take(&s->shard->quics);
-    if (s->quic)
-        read_first(s->quic, data, size);
-    return s->quic;
+        return s->client.udp.quic;
+    s->client.udp.quic = slab_take(&s->shard->quics);
+    if (s->client.udp.quic)
+        read_first(s->client.udp.quic, data, size);
+    return s->client.udp.quic;
 }
 
 bool
@@ -228,16 +228,16 @@ learn(struct session *s, const u8 *data, size_t size)
     size_t at = DCID_AT + 1u + data[DCID_AT];
     if (!read_id(data + at, size - at, &id))
         return;
-    if (id.size == s->quic->shown.size && memcmp(id.byte, s->quic->shown.byte, id.size) == 0)
+    if (id.size == s->client.udp.quic->shown.size && memcmp(id.byte, s->client.udp.quic->shown.byte, id.size) == 0)
         return;
     const struct generation *g = s->shard->generation;
     remember(&id, name_of(&g->target[g->upstream[s->upstream_index].target + s->target]));
-    s->quic->shown = id;
+    s->client.udp.quic->shown = id;
 }
 
 void
 quic_learn(struct session *s, const struct datagram *piece)
 {
-    for (u32 at = 0; s->quic->learns && at < piece->size; at += piece->segment)
+    for (u32 at = 0; s->client.udp.quic->learns && at < piece->size; at += piece->segment)
         learn(s, piece->data + at, piece->size - at < piece->segment ? piece->size - at : piece->segment);
 }

@@ -275,7 +275,7 @@ relay_start(struct session *s)
     s->client.active = s->upstream.active = now;
     session_timer(s, (double)proxy->timeout_ms / 1000);
     if (relay_due(s) < s->due)
-        session_arm(s, relay_due(s) - now);
+        deadline_set(s, relay_due(s) - now);
     if (s->early && !side_waits(&s->upstream))
         watch(s); /* the client was read just now */
     else if (s->drained)

@@ -20,16 +20,13 @@ session_number(void)
 /* ---- the timer ---- */
 
 /* Traffic only moves due; the timer, when it fires early, arms itself for what is left. */
-static void
-on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+void
+session_due(struct session *s)
 {
-    (void)events;
-    struct session *s = timer->data;
     bool relaying = s->phase == PHASE_RELAY || s->phase == PHASE_UDP;
-    double due = relaying ? relay_due(s) : s->due, left = due - ev_now(loop);
+    double due = relaying ? relay_due(s) : s->due, left = due - ev_now(s->shard->worker->loop);
     if (left > 0) {
-        ev_timer_set(timer, left, 0);
-        ev_timer_start(loop, timer);
+        deadline_set(s, left);
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
@@ -46,20 +43,9 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 void
-session_arm(struct session *s, double seconds)
-{
-    struct ev_loop *loop = s->shard->worker->loop;
-    if (ev_is_active(&s->timer) && ev_timer_remaining(loop, &s->timer) <= seconds)
-        return;
-    ev_timer_stop(loop, &s->timer);
-    ev_timer_set(&s->timer, seconds, 0);
-    ev_timer_start(loop, &s->timer);
-}
-
-void
 session_timer(struct session *s, double seconds)
 {
-    session_arm(s, seconds);
+    deadline_set(s, seconds);
     s->due = ev_now(s->shard->worker->loop) + seconds;
 }
 
@@ -231,6 +217,10 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
     struct session *s = slab_take(&shard->sessions);
     if (!s)
         return NULL;
+    if (!deadlines_reserve(shard->worker)) {
+        slab_give(&shard->sessions, s);
+        return NULL;
+    }
     *s = (struct session){.shard = shard, .listener = acceptor->listener};
     s->endpoint = (u32)(endpoint - shard->blob->endpoint);
     s->number = session_number();
@@ -243,8 +233,6 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
     s->client.io.fd = -1;
     s->upstream.io.fd = -1;
     s->target = UINT32_MAX;
-    ev_init(&s->timer, on_timer);
-    s->timer.data = s;
     link_session(s);
     shard->worker->counter[COUNTER_accepted]++;
     say_connected(s);
@@ -349,7 +337,7 @@ session_end(struct session *s, enum close reason)
     if (!s->guest)
         listen_give_place(shard, s->listener);
     limit_release(s);
-    ev_timer_stop(worker->loop, &s->timer);
+    deadlines_release(s);
     if (s->tried)
         slab_give(&shard->tried, s->tried);
     if (s->values)
@@ -358,8 +346,6 @@ session_end(struct session *s, enum close reason)
         slab_give(&shard->attempts, s->attempts);
     if (s->made)
         slab_give(&shard->targets, s->made);
-    if (s->quic)
-        slab_give(&shard->quics, s->quic);
     unlink_session(s);
     slab_give(&shard->sessions, s);
     worker_released(shard);

@@ -543,6 +543,29 @@ struct shard {
     bool accepting;
 };
 
+/* ---- deadline.c: the sessions of a worker by when they are to be looked at ---- */
+
+struct deadline {
+    double at;
+    struct session *session;
+};
+
+struct deadlines {
+    struct deadline *heap;    /* count of room; the sessions that reserved are all there may be */
+    u32 count, room, reserved;
+    bool is_firing;
+    ev_timer timer;
+    double at;                /* when it will come, if it is active */
+};
+
+void deadlines_open(struct worker *worker);
+void deadlines_close(struct worker *worker);
+/* For a session that begins, a place among them. False: there is no memory. And when it is over. */
+bool deadlines_reserve(struct worker *worker);
+void deadlines_release(struct session *session);
+/* session_due() in so many seconds; if it is to come sooner anyway, let it. */
+void deadline_set(struct session *session, double seconds);
+
 /* ---- worker.c ---- */
 
 struct worker {
@@ -551,6 +574,7 @@ struct worker {
     struct ev_loop *loop;
     ev_async wake;
     ev_timer accept_pause;    /* after EMFILE */
+    struct deadlines deadlines;
     struct pipe_pool pipes;
     struct udp *udp;          /* NULL: no generation so far had a listener for it */
     struct shard *shard;      /* takes new sessions; NULL when draining */
@@ -621,6 +645,7 @@ struct udp_client {
     u32 hash;
     u32 requests, responses; /* datagrams from and to the client */
     bool known;              /* it is in the table */
+    struct quic *quic;       /* from the slab; NULL: nothing asks for it, or its first datagram was not read */
 };
 
 /* One side's socket and what waits to be written to it. */
@@ -656,15 +681,13 @@ struct session {
     const char *action;        /* for the log: "connecting to upstream" */
     const char *upstream_name; /* for the log: the target tried last, or the group; NULL for none */
     struct side client, upstream;
-    ev_timer timer;
-    double due;     /* when the timer is meant to fire */
+    double due;     /* when it has waited for long enough; deadline.c may ask earlier */
     double begun;   /* when the client came */
     double started; /* when the first connection to an upstream was begun */
     double asked;   /* if timed: when the target was chosen */
     u64 number;     /* nginx's *N */
     struct values *values; /* from the slab; NULL: none yet */
     struct hold *hold;     /* from the slab; NULL: it counts for no limit */
-    struct quic *quic;     /* from the slab; NULL: nothing asks for it, or its first datagram was not read */
     struct attempts *attempts; /* from the slab; NULL: no variable asks for them, or none was made */
     struct target *made; /* from the slab: an address that a variable gave; NULL: the target is of a group */
     u64 *tried;     /* a bit for each target of the upstream, from the slab; NULL before the second try */
@@ -673,6 +696,7 @@ struct session {
     u32 tries;      /* left */
     u32 early;      /* bytes read from the client before the upstream was connected, not counted yet */
     u32 hash;       /* of hash: where the search is */
+    u32 place;      /* deadline.c's */
     u8 phase;
     u8 hash_tries;  /* how often it went on */
     u16 hold_count;
@@ -736,12 +760,12 @@ session_is_udp(const struct session *session)
 /* The only end: count, log, give everything back. */
 void session_end(struct session *session, enum close reason);
 
-/* Let the timer fire in so many seconds; or in proxy_timeout from now. */
+/* Its timeout is in so many seconds; or in proxy_timeout from now. */
 void session_timer(struct session *session, double seconds);
 void session_touch(struct session *session);
 
-/* Let the timer look no later than in so many seconds; what it then finds decides. */
-void session_arm(struct session *session, double seconds);
+/* Its deadline has come: what it finds decides if that is its timeout. */
+void session_due(struct session *session);
 
 /* Where this session's lines go. */
 const struct logger *session_logger(const struct session *session);
@@ -1056,7 +1080,7 @@ bool quic_open(const struct blob *blob, u32 workers);
 bool quic_put_dcid(struct session *session, struct output *out);
 /* Which of a group's targets has that connection already, where it hashes on the id; UINT32_MAX: none is known. */
 u32 quic_home(struct session *session, const struct target *target, u32 count);
-/* The session is connected to its target; that one has sent this, and there is session->quic. */
+/* The session is connected to its target; that one has sent this, and there is session->client.udp.quic. */
 void quic_start(struct session *session);
 void quic_learn(struct session *session, const struct datagram *piece);
 

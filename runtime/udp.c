@@ -126,6 +126,8 @@ udp_close(struct session *s, enum close reason)
     struct udp *udp = udp_of(s);
     clients_forget(udp->clients, s);
     clients_gone(s);
+    if (s->client.udp.quic)
+        slab_give(&s->shard->quics, s->client.udp.quic);
     if (s->upstream.io.fd < 0)
         return;
     datagrams_flush(udp->datagrams, s->upstream.io.fd);
@@ -240,7 +242,7 @@ answer(struct session *s, const struct datagram *piece)
     s->upstream.active = ev_now(s->shard->worker->loop);
     clients_active(s);
     attempt_first_byte(s);
-    if (s->quic)
+    if (s->client.udp.quic)
         quic_learn(s, piece);
     s->upstream.received += piece->size;
     rate_spend(&s->upstream, piece->size);
@@ -329,7 +331,7 @@ udp_relay_start(struct session *s)
     s->client.active = s->upstream.active = now;
     session_timer(s, (double)proxy->timeout_ms / 1000);
     if (relay_due(s) < s->due)
-        session_arm(s, relay_due(s) - now);
+        deadline_set(s, relay_due(s) - now);
     quic_start(s);
     udp_of(s)->pending = NULL;
     s->client.received = 0; /* forward() counts it */

@@ -182,6 +182,7 @@ worker_start(u32 number, const struct blob *blob)
     worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     pthread_mutex_init(&worker->mutex, NULL);
     pipe_pool_open(&worker->pipes);
+    deadlines_open(worker);
     ev_async_init(&worker->wake, on_wake);
     worker->wake.data = worker;
     ev_timer_init(&worker->accept_pause, on_accept_pause, (double)ACCEPT_PAUSE_MS / 1000, 0);
@@ -221,5 +222,6 @@ worker_free(struct worker *worker)
         ev_loop_destroy(worker->loop);
     pthread_mutex_destroy(&worker->mutex);
     pipe_pool_close(&worker->pipes);
+    deadlines_close(worker);
     free(worker);
 }
