@@ -196,11 +196,13 @@ on_every(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct access_log *log = timer->data;
     struct worker *worker = log->shard->worker;
-    double now = ev_now(loop);
+    double now = worker->now;
     worker->event = "every";
-    for (struct session *s = worker->first; s; s = s->next)
+    for (u32 i = 0; i < worker->deadlines.count; i++) {
+        struct session *s = worker->deadlines.heap[i].session;
         if (is_due(log, s, now))
             write_early(s, (u32)(log->record - log->shard->blob->access));
+    }
     worker->event = NULL;
     log->looked = now;
     if (log->shard->session_count == 0)
@@ -216,7 +218,7 @@ start_every(struct access_log *log)
     double look = (double)log->record->every_ms / 1000 / LOOKS;
     if (ev_is_active(&log->every))
         return;
-    log->looked = ev_now(loop);
+    log->looked = log->shard->worker->now;
     ev_timer_set(&log->every, look, look);
     ev_timer_start(loop, &log->every);
 }

@@ -25,7 +25,7 @@ last(const struct session *s)
 static double
 now(const struct session *s)
 {
-    return ev_now(s->shard->worker->loop);
+    return session_now(s);
 }
 
 void

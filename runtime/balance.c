@@ -258,7 +258,7 @@ begin(struct session *s)
     const struct upstream *upstream = &shard->generation->upstream[s->upstream_index];
     return (struct choice){s, upstream, &shard->generation->target[upstream->target],
                            upstream->shared ? upstream->shared : &shard->balance[s->upstream_index],
-                           ev_now(shard->worker->loop)};
+                           shard->worker->now};
 }
 
 static void

@@ -250,7 +250,7 @@ credential_take(struct session *s, struct tls_identity **identity)
     if (!wish.certificate[0])
         return true;
     struct cache *cache = cache_of(s);
-    double now = ev_now(s->shard->worker->loop);
+    double now = session_now(s);
     wish.hash = blob_hash(wish.certificate, strlen(wish.certificate)) ^ blob_hash(wish.key, strlen(wish.key)) * 3;
     struct entry *entry = cache ? find(cache, &wish, now) : NULL;
     if (entry) {

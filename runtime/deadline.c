@@ -1,65 +1,42 @@
 /*
- * When the sessions of a worker want to be looked at: a heap, the soonest first, and one timer of the loop's for all.
- * A session keeps its place in the heap and nothing else, where a timer of its own would take 48 bytes. The timer may
- * come too early, since nobody sets it anew because a session is over. What is due is for session.c.
+ * The sessions of a worker, by when they want to be looked at: a heap, the soonest first, and one timer of the loop's
+ * for all. A session keeps its place in the heap and nothing else, where a timer of its own would take 48 bytes. The
+ * timer may come too early, since nobody sets it anew because a session is over. What is due is for session.c.
  */
 #include "spcd.h"
 
-#include <time.h>
+#include <math.h>
 
 enum { ROOM_FIRST = 64 };
 
-static double
-now(void)
-{
-    struct timespec time; /* not ev_now(): whoever sets the clock ends no session */
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-/* ---- the heap; a session's place counts from 1, 0 is none ---- */
+/* ---- the heap ---- */
 
 static void
 put(struct deadlines *d, u32 place, struct deadline deadline)
 {
-    d->heap[place - 1] = deadline;
+    d->heap[place] = deadline;
     deadline.session->place = place;
 }
 
 static void
 rise(struct deadlines *d, u32 place, struct deadline deadline)
 {
-    for (; place > 1 && deadline.at < d->heap[place / 2 - 1].at; place /= 2)
-        put(d, place, d->heap[place / 2 - 1]);
+    for (; place > 0 && deadline.at < d->heap[(place - 1) / 2].at; place = (place - 1) / 2)
+        put(d, place, d->heap[(place - 1) / 2]);
     put(d, place, deadline);
 }
 
 static void
 sink(struct deadlines *d, u32 place, struct deadline deadline)
 {
-    for (u32 child; (child = place * 2) <= d->count; place = child) {
-        if (child < d->count && d->heap[child].at < d->heap[child - 1].at)
+    for (u32 child; (child = place * 2 + 1) < d->count; place = child) {
+        if (child + 1 < d->count && d->heap[child + 1].at < d->heap[child].at)
             child++;
-        if (d->heap[child - 1].at >= deadline.at)
+        if (d->heap[child].at >= deadline.at)
             break;
-        put(d, place, d->heap[child - 1]);
+        put(d, place, d->heap[child]);
     }
     put(d, place, deadline);
-}
-
-static void
-leave(struct deadlines *d, struct session *s)
-{
-    u32 place = s->place;
-    struct deadline last = d->heap[d->count - 1];
-    s->place = 0;
-    d->count--;
-    if (place > d->count)
-        return;
-    if (place > 1 && last.at < d->heap[place / 2 - 1].at)
-        rise(d, place, last);
-    else
-        sink(d, place, last);
 }
 
 /* ---- the timer ---- */
@@ -68,12 +45,12 @@ static void
 set_timer(struct worker *worker)
 {
     struct deadlines *d = &worker->deadlines;
-    if (d->count == 0 || d->is_firing || (ev_is_active(&d->timer) && d->at <= d->heap[0].at))
+    double at = d->count > 0 ? d->heap[0].at : INFINITY;
+    if (at == INFINITY || d->is_firing || (ev_is_active(&d->timer) && d->at <= at))
         return;
-    double left = d->heap[0].at - now();
-    d->at = d->heap[0].at;
+    d->at = at;
     ev_timer_stop(worker->loop, &d->timer);
-    ev_timer_set(&d->timer, left > 0 ? left : 0, 0);
+    ev_timer_set(&d->timer, at > worker->now ? at - worker->now : 0, 0);
     ev_timer_start(worker->loop, &d->timer);
 }
 
@@ -81,14 +58,15 @@ set_timer(struct worker *worker)
 static void
 on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)loop, (void)events;
+    (void)events;
     struct worker *worker = timer->data;
     struct deadlines *d = &worker->deadlines;
-    double until = now();
+    worker_look_at_clock(loop); /* this turn began some microseconds ago, perhaps before the deadline */
+    double until = worker->now;
     d->is_firing = true;
     for (u32 turns = d->count; turns > 0 && d->count > 0 && d->heap[0].at <= until; turns--) {
         struct session *s = d->heap[0].session;
-        leave(d, s);
+        sink(d, 0, (struct deadline){INFINITY, s});
         session_due(s);
     }
     d->is_firing = false;
@@ -111,10 +89,10 @@ deadlines_close(struct worker *worker)
 }
 
 bool
-deadlines_reserve(struct worker *worker)
+deadline_join(struct worker *worker, struct session *s)
 {
     struct deadlines *d = &worker->deadlines;
-    if (d->reserved == d->room) {
+    if (d->count == d->room) {
         u32 room = d->room ? d->room * 2 : ROOM_FIRST;
         struct deadline *heap = memory_resize(d->heap, (long)(room * sizeof *heap));
         if (!heap)
@@ -122,28 +100,32 @@ deadlines_reserve(struct worker *worker)
         d->heap = heap;
         d->room = room;
     }
-    d->reserved++;
+    put(d, d->count++, (struct deadline){INFINITY, s});
     return true;
 }
 
 void
-deadlines_release(struct session *s)
+deadline_leave(struct session *s)
 {
     struct deadlines *d = &s->shard->worker->deadlines;
-    d->reserved--;
-    if (s->place)
-        leave(d, s);
+    struct deadline last = d->heap[--d->count];
+    u32 place = s->place;
+    if (last.session == s)
+        return;
+    if (last.at < d->heap[place].at)
+        rise(d, place, last);
+    else
+        sink(d, place, last);
 }
 
 void
-deadline_set(struct session *s, double seconds)
+deadline_set(struct session *s, double at)
 {
     struct worker *worker = s->shard->worker;
     struct deadlines *d = &worker->deadlines;
-    struct deadline deadline = {now() + seconds, s};
-    if (s->place && d->heap[s->place - 1].at <= deadline.at)
+    if (d->heap[s->place].at <= at)
         return;
-    rise(d, s->place ? s->place : ++d->count, deadline);
-    if (s->place == 1)
+    rise(d, s->place, (struct deadline){at, s});
+    if (s->place == 0)
         set_timer(worker);
 }

@@ -37,7 +37,7 @@ say_refused(struct shard *shard)
 {
     struct worker *worker = shard->worker;
     worker->counter[COUNTER_refused]++;
-    if (!log_again(&worker->refused_said, ev_now(worker->loop)))
+    if (!log_again(&worker->refused_said, worker->now))
         return;
     log_write(&shard->generation->logger, LEVEL_ALERT, 0, 0, "%u worker_connections are not enough",
               shard->sessions.count);
@@ -48,7 +48,7 @@ say_limited(struct acceptor *acceptor)
 {
     struct shard *shard = acceptor->shard;
     shard->worker->counter[COUNTER_limited]++;
-    if (!log_again(&acceptor->limited_said, ev_now(shard->worker->loop)))
+    if (!log_again(&acceptor->limited_said, shard->worker->now))
         return;
     log_write(&shard->generation->logger, LEVEL_WARN, 0, 0, "%s has its max_conns=%u sessions, a new client is refused",
               blob_string(shard->blob, shard->blob->address[acceptor->listener->address].text),

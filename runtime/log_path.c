@@ -54,7 +54,7 @@ make_path(struct session *s, const struct blob_expr *expr, struct path *path)
 static bool
 may_say(const struct session *s, double *said)
 {
-    double now = ev_now(s->shard->worker->loop);
+    double now = session_now(s);
     bool may = now - *said >= SAY_AGAIN_S;
     if (may)
         *said = now;
@@ -75,7 +75,7 @@ log_path_write(struct session *s, const struct blob_access *record, double *said
         return false;
     }
     struct log_cache *cache = record->cache ? shard->log_cache[record->cache] : NULL;
-    int fd = log_cache_take(cache, path.text, ev_now(shard->worker->loop), &kept);
+    int fd = log_cache_take(cache, path.text, shard->worker->now, &kept);
     bool good = fd >= 0 && write(fd, data, size) == (ssize_t)size;
     if (!good && may_say(s, said))
         session_log(s, LEVEL_CRIT, errno, "%s \"%s\" failed", fd < 0 ? "open()" : "write() to", path.text);

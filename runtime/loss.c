@@ -36,7 +36,7 @@ loss_received(struct acceptor *acceptor, u32 dropped)
     acceptor->lost = dropped;
     acceptor->unsaid += more;
     shard->worker->counter[COUNTER_datagrams_overflow] += more;
-    if (!log_again(&acceptor->overflow_said, ev_now(shard->worker->loop)))
+    if (!log_again(&acceptor->overflow_said, shard->worker->now))
         return;
     log_write(&shard->generation->logger, LEVEL_WARN, 0, 0,
               "the system dropped %llu datagrams for %s, whose receive buffer was full",
@@ -64,6 +64,6 @@ loss_unsent(struct session *s)
 {
     struct worker *worker = s->shard->worker;
     worker->counter[COUNTER_datagrams_lost]++;
-    if (log_again(&worker->unsent_said, ev_now(worker->loop)))
+    if (log_again(&worker->unsent_said, worker->now))
         session_log(s, LEVEL_ERROR, 0, "no room for a datagram");
 }

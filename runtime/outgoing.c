@@ -112,7 +112,7 @@ outgoing_open(struct session *s, const struct blob_proxy *proxy, int family)
     bool udp = session_is_udp(s);
     int fd = socket(family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        if (!udp || log_again(&s->shard->worker->socket_said, ev_now(s->shard->worker->loop)))
+        if (!udp || log_again(&s->shard->worker->socket_said, session_now(s)))
             session_log(s, LEVEL_ALERT, errno, "socket() failed");
         return -1;
     }

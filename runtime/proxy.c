@@ -182,7 +182,7 @@ static bool
 may_try_next(const struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    double waited = ev_now(s->shard->worker->loop) - s->started;
+    double waited = session_now(s) - s->started;
     return s->tries > 0 && proxy->flags & PROXY_NEXT_UPSTREAM &&
            (proxy->next_timeout_ms == 0 || waited * 1000 < (double)proxy->next_timeout_ms);
 }
@@ -303,7 +303,7 @@ proxy_start(struct session *s)
     s->tries = s->made ? 1 : s->shard->generation->upstream[s->upstream_index].try_count;
     if (proxy->next_tries && s->tries > proxy->next_tries)
         s->tries = proxy->next_tries;
-    s->started = ev_now(s->shard->worker->loop);
+    s->started = session_now(s);
     outgoing_check(s);
     if (attempt(s) == ATTEMPT_FAILED)
         next_upstream(s);

@@ -52,7 +52,7 @@ rate_open(struct session *s, struct side *side, u64 rate, void (*again)(struct e
         return;
     struct throttle *throttle = slab_take(&s->shard->throttles); /* two for each session: there is one */
     double buffer = session_proxy(s)->buffer_size, bytes = (double)rate;
-    *throttle = (struct throttle){.rate = bytes, .filled = ev_now(s->shard->worker->loop)};
+    *throttle = (struct throttle){.rate = bytes, .filled = session_now(s)};
     throttle->piece = between(1, bytes / PIECES_PER_S, buffer);
     throttle->most = between(buffer, bytes / SLACK_PER_S, bytes + buffer);
     throttle->tokens = throttle->piece;
@@ -78,7 +78,7 @@ rate_allowance(struct session *s, struct side *side)
     if (!throttle)
         return UINT64_MAX;
     struct ev_loop *loop = s->shard->worker->loop;
-    double now = ev_now(loop);
+    double now = session_now(s);
     throttle->tokens =
         between(throttle->tokens, throttle->tokens + (now - throttle->filled) * throttle->rate, throttle->most);
     throttle->filled = now;

@@ -41,7 +41,7 @@ took(struct session *s, struct side *from, ssize_t got)
         session_log(s, session_error_level(s, from, error), error, "recv() failed");
         s->action = "proxying connection";
     }
-    from->active = ev_now(s->shard->worker->loop);
+    from->active = session_now(s);
     from->eof = got <= 0;
     if (got <= 0)
         return 0;
@@ -271,11 +271,9 @@ relay_start(struct session *s)
     }
     rate_open(s, &s->client, upload_rate, on_rate);
     rate_open(s, &s->upstream, download_rate, on_rate);
-    double now = ev_now(s->shard->worker->loop);
-    s->client.active = s->upstream.active = now;
+    s->client.active = s->upstream.active = session_now(s);
     session_timer(s, (double)proxy->timeout_ms / 1000);
-    if (relay_due(s) < s->due)
-        deadline_set(s, relay_due(s) - now);
+    deadline_set(s, relay_due(s));
     if (s->early && !side_waits(&s->upstream))
         watch(s); /* the client was read just now */
     else if (s->drained)
@@ -303,7 +301,7 @@ static double
 idle_limit(const struct session *s, const struct blob_proxy *proxy)
 {
     bool waits = rate_waits(&s->client) || rate_waits(&s->upstream);
-    return waits ? ev_now(s->shard->worker->loop) + (double)proxy->timeout_ms / 1000 : s->due;
+    return waits ? session_now(s) + (double)proxy->timeout_ms / 1000 : s->due;
 }
 
 double
@@ -319,7 +317,7 @@ void
 relay_timeout(struct session *s)
 {
     const struct blob_proxy *proxy = session_proxy(s);
-    double now = ev_now(s->shard->worker->loop);
+    double now = session_now(s);
     enum close reason = CLOSE_idle;
     const char *what = "connection timed out";
     if (limit(proxy->session_timeout_ms, s->started) <= now) {

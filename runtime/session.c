@@ -19,14 +19,14 @@ session_number(void)
 
 /* ---- the timer ---- */
 
-/* Traffic only moves due; the timer, when it fires early, arms itself for what is left. */
+/* Traffic only moves due; a session that is looked at too early gets a new deadline. */
 void
 session_due(struct session *s)
 {
     bool relaying = s->phase == PHASE_RELAY || s->phase == PHASE_UDP;
-    double due = relaying ? relay_due(s) : s->due, left = due - ev_now(s->shard->worker->loop);
-    if (left > 0) {
-        deadline_set(s, left);
+    double due = relaying ? relay_due(s) : s->due;
+    if (due > session_now(s)) {
+        deadline_set(s, due);
         return;
     }
     static void (*const on_timeout[])(struct session *) = {
@@ -45,14 +45,14 @@ session_due(struct session *s)
 void
 session_timer(struct session *s, double seconds)
 {
-    deadline_set(s, seconds);
-    s->due = ev_now(s->shard->worker->loop) + seconds;
+    s->due = session_now(s) + seconds;
+    deadline_set(s, s->due);
 }
 
 void
 session_touch(struct session *s)
 {
-    s->due = ev_now(s->shard->worker->loop) + (double)session_proxy(s)->timeout_ms / 1000;
+    s->due = session_now(s) + (double)session_proxy(s)->timeout_ms / 1000;
 }
 
 /* ---- the log ---- */
@@ -186,29 +186,6 @@ say_connected(const struct session *s)
                      blob_string(blob, blob->address[session_endpoint(s)->address].text));
 }
 
-static void
-link_session(struct session *s)
-{
-    struct worker *worker = s->shard->worker;
-    s->next = worker->first;
-    if (worker->first)
-        worker->first->previous = s;
-    worker->first = s;
-    s->shard->session_count++;
-}
-
-static void
-unlink_session(struct session *s)
-{
-    if (s->next)
-        s->next->previous = s->previous;
-    if (s->previous)
-        s->previous->next = s->next;
-    else
-        s->shard->worker->first = s->next;
-    s->shard->session_count--;
-}
-
 struct session *
 session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoint, const struct sockaddr *address,
             socklen_t size)
@@ -217,15 +194,15 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
     struct session *s = slab_take(&shard->sessions);
     if (!s)
         return NULL;
-    if (!deadlines_reserve(shard->worker)) {
+    *s = (struct session){.shard = shard, .listener = acceptor->listener};
+    if (!deadline_join(shard->worker, s)) {
         slab_give(&shard->sessions, s);
         return NULL;
     }
-    *s = (struct session){.shard = shard, .listener = acceptor->listener};
     s->endpoint = (u32)(endpoint - shard->blob->endpoint);
     s->number = session_number();
     s->action = "initializing session";
-    s->begun = ev_now(shard->worker->loop);
+    s->begun = session_now(s);
     s->server = &shard->blob->server[endpoint->server];
     memcpy(&s->address, address, size < sizeof s->address ? size : sizeof s->address);
     if (size <= sizeof(sa_family_t)) /* a client on a unix socket that bound none */
@@ -233,7 +210,7 @@ session_new(const struct acceptor *acceptor, const struct blob_endpoint *endpoin
     s->client.io.fd = -1;
     s->upstream.io.fd = -1;
     s->target = UINT32_MAX;
-    link_session(s);
+    shard->session_count++;
     shard->worker->counter[COUNTER_accepted]++;
     say_connected(s);
     return s;
@@ -265,7 +242,7 @@ session_pass(struct session *s, const struct blob_listener *listener, const stru
     s->endpoint = (u32)(endpoint - blob->endpoint);
     s->server = &blob->server[endpoint->server];
     s->passes++;
-    s->begun = ev_now(s->shard->worker->loop);
+    s->begun = session_now(s);
     s->action = "initializing session";
     s->phase = PHASE_PREAMBLE;
     s->limit_status = s->pace_status = LIMIT_NONE;
@@ -337,7 +314,7 @@ session_end(struct session *s, enum close reason)
     if (!s->guest)
         listen_give_place(shard, s->listener);
     limit_release(s);
-    deadlines_release(s);
+    deadline_leave(s);
     if (s->tried)
         slab_give(&shard->tried, s->tried);
     if (s->values)
@@ -346,7 +323,7 @@ session_end(struct session *s, enum close reason)
         slab_give(&shard->attempts, s->attempts);
     if (s->made)
         slab_give(&shard->targets, s->made);
-    unlink_session(s);
+    shard->session_count--;
     slab_give(&shard->sessions, s);
     worker_released(shard);
 }

@@ -105,7 +105,7 @@ take_out(struct spares *spares, struct spare *spare)
     struct queue *queue = &spares->queue[spare->target];
     *(spare->previous ? &spare->previous->next : &queue->first) = spare->next;
     *(spare->next ? &spare->next->previous : &queue->last) = spare->previous;
-    if (queue->proven < PROOF && ev_now(spares->loop) - spare->since >= proof_s)
+    if (queue->proven < PROOF && spares->shard->worker->now - spare->since >= proof_s)
         queue->proven++;
     ev_io_stop(spares->loop, &spare->io);
     spare->next = spares->free;
@@ -149,7 +149,7 @@ int
 spares_take(struct spares *spares, u32 target)
 {
     struct queue *queue = &spares->queue[target];
-    double now = ev_now(spares->loop), rest = queue->proven < PROOF ? proof_s : rest_s;
+    double now = spares->shard->worker->now, rest = queue->proven < PROOF ? proof_s : rest_s;
     drop_idle(spares, queue, now);
     struct spare *spare = queue->first;
     for (u32 skip = spare ? chance(spares, CHOICE) : 0; skip > 0 && spare; skip--)
@@ -167,7 +167,7 @@ spares_give(struct spares *spares, u32 target, int fd, double lasted_s)
 {
     struct spare *spare = spares->free;
     struct queue *queue = &spares->queue[target];
-    double now = ev_now(spares->loop);
+    double now = spares->shard->worker->now;
     drop_idle(spares, queue, now);
     if (!spare || queue->distrusted || lasted_s > quick_s || chance(spares, USES) == 0)
         return false;

@@ -543,28 +543,30 @@ struct shard {
     bool accepting;
 };
 
-/* ---- deadline.c: the sessions of a worker by when they are to be looked at ---- */
+/* ---- deadline.c: all sessions of a worker, by when they are to be looked at ---- */
 
 struct deadline {
-    double at;
+    double at; /* the worker's time; INFINITY: it waits for nothing */
     struct session *session;
 };
 
 struct deadlines {
-    struct deadline *heap;    /* count of room; the sessions that reserved are all there may be */
-    u32 count, room, reserved;
+    struct deadline *heap;
+    u32 count, room;
     bool is_firing;
     ev_timer timer;
-    double at;                /* when it will come, if it is active */
+    double at; /* when it will come, if it is active */
 };
 
 void deadlines_open(struct worker *worker);
 void deadlines_close(struct worker *worker);
-/* For a session that begins, a place among them. False: there is no memory. And when it is over. */
-bool deadlines_reserve(struct worker *worker);
-void deadlines_release(struct session *session);
-/* session_due() in so many seconds; if it is to come sooner anyway, let it. */
-void deadline_set(struct session *session, double seconds);
+
+/* A session begins, without a deadline. False: there is no memory. It is over. */
+bool deadline_join(struct worker *worker, struct session *session);
+void deadline_leave(struct session *session);
+
+/* session_due() at that time of the worker's; if it is to come sooner anyway, let it. */
+void deadline_set(struct session *session, double at);
 
 /* ---- worker.c ---- */
 
@@ -572,13 +574,13 @@ struct worker {
     pthread_t thread;
     u32 number;
     struct ev_loop *loop;
+    double now;               /* seconds that only go forward, of this turn of the loop: what sessions are timed by */
     ev_async wake;
     ev_timer accept_pause;    /* after EMFILE */
-    struct deadlines deadlines;
+    struct deadlines deadlines; /* all sessions, of every generation */
     struct pipe_pool pipes;
     struct udp *udp;          /* NULL: no generation so far had a listener for it */
     struct shard *shard;      /* takes new sessions; NULL when draining */
-    struct session *first;    /* all sessions, of every generation */
     double refused_said;      /* when a refusal was last logged */
     double socket_said, unsent_said; /* the same of a socket that could not be had, of a datagram that none took */
     const char *event;        /* access_log.c's: what a line is being written for */
@@ -589,6 +591,9 @@ struct worker {
     bool take, abort;
     const char *abort_reason; /* what the log says of each session, NULL for nothing */
 };
+
+/* Set now. The loop does so whenever it has waited. */
+void worker_look_at_clock(struct ev_loop *loop);
 
 /* Start the thread of worker number on the CPUs that the blob gives it. NULL: there is none to be had. */
 struct worker *worker_start(u32 number, const struct blob *blob);
@@ -675,7 +680,6 @@ enum phase {
 
 struct session {
     struct shard *shard;
-    struct session *next, *previous;
     const struct blob_server *server;
     const struct blob_listener *listener;
     const char *action;        /* for the log: "connecting to upstream" */
@@ -714,6 +718,12 @@ struct session {
     u8 dialogue : 3;  /* of dialogue.c: where that with the upstream server is */
     union client_address address;
 };
+
+static inline double
+session_now(const struct session *session)
+{
+    return session->shard->worker->now;
+}
 
 static inline const struct blob_proxy *
 session_proxy(const struct session *session)

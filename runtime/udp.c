@@ -69,7 +69,7 @@ goes_on(struct session *s)
 void
 udp_timeout(struct session *s)
 {
-    if (s->due > ev_now(s->shard->worker->loop)) { /* it is not proxy_timeout */
+    if (s->due > session_now(s)) { /* it is not proxy_timeout */
         relay_timeout(s);
         return;
     }
@@ -117,7 +117,7 @@ keep_socket(struct session *s)
         return false;
     }
     ev_io_stop(loop, &s->upstream.io);
-    return spares_give(s->shard->spares, target_of(s), s->upstream.io.fd, ev_now(loop) - s->begun);
+    return spares_give(s->shard->spares, target_of(s), s->upstream.io.fd, session_now(s) - s->begun);
 }
 
 void
@@ -142,7 +142,7 @@ bool
 udp_may_evict(const struct acceptor *acceptor)
 {
     const struct session *s = acceptor->idlest;
-    double before = ev_now(acceptor->shard->worker->loop) - EVICT_IDLE_S;
+    double before = acceptor->shard->worker->now - EVICT_IDLE_S;
     return s && s->client.active <= before && s->upstream.active <= before;
 }
 
@@ -150,7 +150,7 @@ bool
 udp_evict(struct acceptor *acceptor)
 {
     struct session *s = acceptor->idlest;
-    double now = ev_now(acceptor->shard->worker->loop);
+    double now = acceptor->shard->worker->now;
     if (!udp_may_evict(acceptor))
         return false;
     if (log_again(&acceptor->evicted_said, now))
@@ -218,7 +218,7 @@ forward(struct session *s, const u8 *data, u32 size, u32 segment)
         return;
     }
     rate_spend(&s->client, size);
-    s->client.active = ev_now(s->shard->worker->loop);
+    s->client.active = session_now(s);
     clients_active(s);
     s->client.received += size;
     s->client.udp.requests += count_of(size, segment);
@@ -239,7 +239,7 @@ static void
 answer(struct session *s, const struct datagram *piece)
 {
     const struct udp_client *client = &s->client.udp;
-    s->upstream.active = ev_now(s->shard->worker->loop);
+    s->upstream.active = session_now(s);
     clients_active(s);
     attempt_first_byte(s);
     if (s->client.udp.quic)
@@ -327,11 +327,9 @@ udp_relay_start(struct session *s)
     s->action = "proxying connection";
     ev_set_cb(&s->upstream.io, on_answers);
     side_watch(s, &s->upstream, EV_READ);
-    double now = ev_now(s->shard->worker->loop);
-    s->client.active = s->upstream.active = now;
+    s->client.active = s->upstream.active = session_now(s);
     session_timer(s, (double)proxy->timeout_ms / 1000);
-    if (relay_due(s) < s->due)
-        deadline_set(s, relay_due(s) - now);
+    deadline_set(s, relay_due(s));
     quic_start(s);
     udp_of(s)->pending = NULL;
     s->client.received = 0; /* forward() counts it */

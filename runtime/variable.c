@@ -147,7 +147,7 @@ variable_bytes_sent(struct session *s, struct output *out)
 static bool
 variable_session_time(struct session *s, struct output *out)
 {
-    double lasted = ev_now(s->shard->worker->loop) - s->begun;
+    double lasted = session_now(s) - s->begun;
     output_print(out, "%.3f", lasted > 0 ? lasted : 0);
     return true;
 }

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { ACCEPT_PAUSE_MS = 500 };
 
@@ -70,10 +71,11 @@ take_shard(struct worker *worker, struct shard *shard)
 static void
 end_sessions(struct worker *worker, const char *reason)
 {
-    while (worker->first) {
+    while (worker->deadlines.count > 0) {
+        struct session *last = worker->deadlines.heap[worker->deadlines.count - 1].session;
         if (reason)
-            session_log(worker->first, LEVEL_INFO, 0, "%s", reason);
-        session_end(worker->first, CLOSE_shutdown);
+            session_log(last, LEVEL_INFO, 0, "%s", reason);
+        session_end(last, CLOSE_shutdown);
     }
 }
 
@@ -123,6 +125,16 @@ worker_abort(struct worker *worker, const char *reason)
 }
 
 /* ---- the thread ---- */
+
+void
+worker_look_at_clock(struct ev_loop *loop)
+{
+    enum { LONG_AGO_S = 1000000 }; /* so that 0 is so long ago as never, also where the machine was started just now */
+    struct worker *worker = ev_userdata(loop);
+    struct timespec time; /* not ev_now(), which follows whoever sets the clock */
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    worker->now = LONG_AGO_S + (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
 
 static void
 on_accept_pause(struct ev_loop *loop, ev_timer *timer, int events)
@@ -191,6 +203,9 @@ worker_start(u32 number, const struct blob *blob)
     sigfillset(&all);
     bool ok = worker->loop;
     if (ok) {
+        ev_set_userdata(worker->loop, worker);
+        ev_set_loop_release_cb(worker->loop, NULL, worker_look_at_clock); /* after it has waited */
+        worker_look_at_clock(worker->loop);
         ev_async_start(worker->loop, &worker->wake);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         ok = pthread_create(&worker->thread, NULL, run, worker) == 0;

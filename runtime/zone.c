@@ -212,7 +212,7 @@ zone_may_say(struct session *s, const struct blob_limit_zone *record)
     if (!session_is_udp(s))
         return true;
     zone_lock(zone);
-    bool again = log_again(&zone->said, ev_now(s->shard->worker->loop));
+    bool again = log_again(&zone->said, session_now(s));
     zone_unlock(zone);
     return again;
 }
