@@ -16,7 +16,7 @@ FUZZ_DEPS := clang libclang-rt-dev
 INTEROP_DEPS := util-linux haproxy stunnel4 gnutls-bin apache2 tshark redis-server redis-tools mosquitto mosquitto-clients \
                 postgresql curl dnsperf knot ngtcp2-client ngtcp2-server rsyslog atftpd tftp-hpa dnsmasq-base \
                 mariadb-server mariadb-client python3-pymysql exim4-daemon-light dovecot-imapd
-BENCH_DEPS := haproxy strace valgrind libssl-dev
+BENCH_DEPS := haproxy strace valgrind libssl-dev util-linux dnsperf knot
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
 CFLAGS ?= -O2 -g
@@ -207,6 +207,7 @@ bench: bench-deps
 	@python3 tests/bench/names.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/footprint.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/datagrams.py --markdown docs/PERFORMANCE.md
+	@python3 tests/bench/queries.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/secure.py --markdown docs/PERFORMANCE.md
 	@python3 tests/bench/bench.py --markdown docs/PERFORMANCE.md
 
