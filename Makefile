@@ -114,7 +114,7 @@ units: $(BUILD)/choose $(UNITS)
 
 # Choices of servers without traffic, for tests/balance/.
 $(BUILD)/choose: tests/balance/choose.c $(filter-out %/main.o,$(SPCD_OBJS))
-	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -Wl,--wrap=ev_now -o $@ $(filter %.c %.o,$^) $(SPCD_LIBS)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) $(SPCD_LIBS)
 
 # Fuzz targets link against the same, but for what reads files: with libFuzzer, or with replay.c for make check.
 FUZZ_TARGETS := compile format blob preread

@@ -20,16 +20,7 @@
 
 enum { HELD = 1 << 17 };
 
-static ev_tstamp now = 1000000;
-ev_tstamp __wrap_ev_now(struct ev_loop *loop);
-ev_tstamp
-__wrap_ev_now(struct ev_loop *loop)
-{
-    (void)loop;
-    return now;
-}
-
-static struct worker worker;
+static struct worker worker = {.now = 1000000};
 static struct generation generation;
 static struct shard shard = {.worker = &worker, .generation = &generation};
 static const struct blob_listener listener;
@@ -98,7 +89,7 @@ obey(const char *word, double number, double more)
     struct session s, *one = &s;
     u32 n = (u32)number;
     if (strcmp(word, "time") == 0) {
-        now += number;
+        worker.now += number;
         return;
     }
     if (strcmp(word, "ask-many") == 0) {
@@ -110,8 +101,8 @@ obey(const char *word, double number, double more)
         return;
     }
     if (strcmp(word, "took") == 0) {
-        held[n]->asked = now - more / 1000;
-        held[n]->upstream.active = now;
+        held[n]->asked = worker.now - more / 1000;
+        held[n]->upstream.active = worker.now;
         held[n]->upstream.received = 1;
         balance_time(held[n], TIMING_CONNECT);
         balance_time(held[n], TIMING_FIRST_BYTE);
