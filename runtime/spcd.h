@@ -145,10 +145,8 @@ struct datagram {
 
 struct datagrams;
 
-/* Memory to receive and to send; NULL: there is none. One for each worker. */
-struct datagrams *datagrams_open(struct ev_loop *loop);
-/* From the thread of the loop, before the first is sent; those that no socket takes are counted in lost. */
-void datagrams_start(struct datagrams *datagrams, u64 *lost);
+/* Memory to receive; NULL: there is none. One for each worker. */
+struct datagrams *datagrams_open(void);
 void datagrams_close(struct datagrams *datagrams);
 
 /* Receive what there is, in at most so many pieces, and DATAGRAM_BATCH, until the next call; named: with from and to.
@@ -158,12 +156,22 @@ int datagrams_receive(struct datagrams *datagrams, int fd, bool named, u32 most,
 int datagrams_receive_one(struct datagrams *datagrams, int fd);
 const struct datagram *datagrams_at(const struct datagrams *datagrams, int index);
 
+/* ---- outbox.c: datagrams that are to be sent ---- */
+
+struct outbox;
+
+/* One for each worker; NULL: there is no memory. */
+struct outbox *outbox_open(struct ev_loop *loop);
+/* From the thread of the loop, before the first is sent; those that no socket takes are counted in lost. */
+void outbox_start(struct outbox *outbox, u64 *lost);
+void outbox_close(struct outbox *outbox);
+
 /* Send a copy of a piece, before the loop waits again; to: AF_UNSPEC for a connected socket, AF_UNIX if it is one of
  * those; from: zero for any address of ours. False: there is no room for it. */
-bool datagrams_queue(struct datagrams *datagrams, int fd, const union client_address *to, const struct local_ip *from,
-                     const u8 *data, u32 size, u32 segment);
+bool outbox_put(struct outbox *outbox, int fd, const union client_address *to, const struct local_ip *from,
+                const u8 *data, u32 size, u32 segment);
 /* The socket will be closed: send what waits for it now. */
-void datagrams_flush(struct datagrams *datagrams, int fd);
+void outbox_flush(struct outbox *outbox, int fd);
 
 /* ---- log.c: error_log ---- */
 

@@ -18,6 +18,7 @@ enum {
 
 struct udp {
     struct datagrams *datagrams;
+    struct outbox *outbox;
     struct clients *clients;
     struct datagram *pending; /* the first of a session whose upstream is being chosen */
     u8 whole[DATAGRAM_LARGEST];     /* a PROXY header and the datagram behind it */
@@ -130,7 +131,7 @@ udp_close(struct session *s, enum close reason)
         slab_give(&s->shard->quics, s->client.udp.quic);
     if (s->upstream.io.fd < 0)
         return;
-    datagrams_flush(udp->datagrams, s->upstream.io.fd);
+    outbox_flush(udp->outbox, s->upstream.io.fd);
     if (reason != CLOSE_answered)
         loss_of_answers(s);
     else if (keep_socket(s))
@@ -177,7 +178,7 @@ queue_upstream(struct session *s, const u8 *data, u32 size, u32 segment)
     static const struct local_ip any;
     const struct target *target = s->made ? s->made : &s->shard->generation->target[target_of(s)];
     const union client_address *to = target->address.any.sa_family == AF_UNIX ? &to_unix : &connected;
-    if (datagrams_queue(udp_of(s)->datagrams, s->upstream.io.fd, to, &any, data, size, segment))
+    if (outbox_put(udp_of(s)->outbox, s->upstream.io.fd, to, &any, data, size, segment))
         s->upstream.sent += size;
     else
         loss_unsent(s);
@@ -247,7 +248,7 @@ answer(struct session *s, const struct datagram *piece)
     s->upstream.received += piece->size;
     rate_spend(&s->upstream, piece->size);
     s->client.udp.responses += count_of(piece->size, piece->segment);
-    if (datagrams_queue(udp_of(s)->datagrams, client->fd, introduction_peer(s), &client->local, piece->data,
+    if (outbox_put(udp_of(s)->outbox, client->fd, introduction_peer(s), &client->local, piece->data,
                         piece->size, piece->segment))
         s->client.sent += piece->size;
     else
@@ -360,7 +361,7 @@ udp_return(struct session *s, const u8 *data, size_t size)
 {
     struct udp *udp = udp_of(s);
     const struct udp_client *client = &s->client.udp;
-    if (size > 0 && !datagrams_queue(udp->datagrams, client->fd, introduction_peer(s), &client->local, data, (u32)size,
+    if (size > 0 && !outbox_put(udp->outbox, client->fd, introduction_peer(s), &client->local, data, (u32)size,
                                      (u32)size))
         loss_unsent(s);
     s->client.sent += size;
@@ -424,24 +425,6 @@ take(struct acceptor *acceptor, const struct datagram *piece)
     } while (at < piece->size);
 }
 
-/* One client's datagrams come one after the other, so that they can go on in one piece. */
-static void
-take_all(struct acceptor *acceptor, struct datagrams *datagrams, int count)
-{
-    u64 taken = 0;
-    for (int i = 0; i < count; i++) {
-        const struct datagram *piece = datagrams_at(datagrams, i);
-        if (taken >> i & 1)
-            continue;
-        take(acceptor, piece);
-        for (int j = i + 1; j < count; j++)
-            if (!(taken >> j & 1) && memcmp(&datagrams_at(datagrams, j)->from, &piece->from, sizeof piece->from) == 0) {
-                take(acceptor, datagrams_at(datagrams, j));
-                taken |= 1ull << j;
-            }
-    }
-}
-
 void
 udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -455,7 +438,8 @@ udp_on_datagrams(struct ev_loop *loop, ev_io *io, int events)
         u32 lost = acceptor->lost;
         count = datagrams_receive(datagrams, io->fd, true, DATAGRAM_BATCH, &lost);
         loss_received(acceptor, lost);
-        take_all(acceptor, datagrams, count);
+        for (int at = 0; at < count; at++)
+            take(acceptor, datagrams_at(datagrams, at));
     }
     shard->session_count--;
     worker_released(shard);
@@ -470,8 +454,9 @@ udp_open(struct ev_loop *loop, u32 sessions)
     if (!udp)
         return NULL;
     udp->clients = clients_open(sessions);
-    udp->datagrams = datagrams_open(loop);
-    if (udp->clients && udp->datagrams)
+    udp->datagrams = datagrams_open();
+    udp->outbox = outbox_open(loop);
+    if (udp->clients && udp->datagrams && udp->outbox)
         return udp;
     udp_free(udp);
     return NULL;
@@ -480,7 +465,7 @@ udp_open(struct ev_loop *loop, u32 sessions)
 void
 udp_start(struct udp *udp, struct worker *worker)
 {
-    datagrams_start(udp->datagrams, &worker->counter[COUNTER_datagrams_lost]);
+    outbox_start(udp->outbox, &worker->counter[COUNTER_datagrams_lost]);
 }
 
 void
@@ -488,6 +473,8 @@ udp_free(struct udp *udp)
 {
     if (udp->datagrams)
         datagrams_close(udp->datagrams);
+    if (udp->outbox)
+        outbox_close(udp->outbox);
     clients_close(udp->clients);
     free(udp);
 }
