@@ -107,59 +107,100 @@ address_is(const struct sockaddr *local, const struct blob_address *record)
     return false;
 }
 
+/* ---- reading what a variable gave ---- */
+
+/* 1 to 65535; 0: it is no port. */
+static u16
+read_port(const char *text)
+{
+    u32 port = 0;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return 0;
+        port = port * 10 + (u32)(*text - '0');
+        if (port > PORT_MAX)
+            return 0;
+    }
+    return (u16)port;
+}
+
+static socklen_t
+read_ipv4(const char *host, u16 port, union address *address)
+{
+    memset(address, 0, sizeof *address);
+    address->ipv4.sin_family = AF_INET;
+    address->ipv4.sin_port = htons(port);
+    return inet_pton(AF_INET, host, &address->ipv4.sin_addr) == 1 ? sizeof address->ipv4 : 0;
+}
+
+static socklen_t
+read_ipv6(const char *host, u16 port, union address *address)
+{
+    memset(address, 0, sizeof *address);
+    address->ipv6.sin6_family = AF_INET6;
+    address->ipv6.sin6_port = htons(port);
+    return inet_pton(AF_INET6, host, &address->ipv6.sin6_addr) == 1 ? sizeof address->ipv6 : 0;
+}
+
+static socklen_t
+read_ip(const char *host, u16 port, union address *address)
+{
+    socklen_t size = read_ipv4(host, port, address);
+    return size ? size : read_ipv6(host, port, address);
+}
+
 socklen_t
 address_parse(char *text, union address *address)
 {
-    memset(address, 0, sizeof *address);
-    char *host = text, *port = strchr(text, ':');
-    if (text[0] == '[') {
-        host = text + 1;
-        port = strchr(host, ']');
-        if (!port)
-            return 0;
-        *port++ = '\0';
-    } else if (port && strchr(port + 1, ':')) {
-        port = NULL; /* IPv6 without brackets, so without a port */
-    }
-    unsigned long number = 0;
-    if (port && *port) {
-        char *end;
-        *port++ = '\0';
-        number = strtoul(port, &end, 10);
-        if (end == port || *end || number > PORT_MAX)
-            return 0;
-    }
-    if (inet_pton(AF_INET, host, &address->ipv4.sin_addr) == 1) {
-        address->ipv4.sin_family = AF_INET;
-        address->ipv4.sin_port = htons((u16)number);
-        return sizeof address->ipv4;
-    }
-    if (inet_pton(AF_INET6, host, &address->ipv6.sin6_addr) == 1) {
-        address->ipv6.sin6_family = AF_INET6;
-        address->ipv6.sin6_port = htons((u16)number);
-        return sizeof address->ipv6;
-    }
-    return 0;
+    socklen_t size = read_ip(text, 0, address);
+    if (size)
+        return size;
+    bool brackets = text[0] == '[';
+    char *end = strchr(text, brackets ? ']' : ':');
+    if (!end || (brackets && end[1] != ':'))
+        return 0;
+    u16 port = read_port(end + brackets + 1);
+    *end = '\0';
+    return port ? read_ip(text + brackets, port, address) : 0;
+}
+
+static const char *
+read_unix(const char *path, union address *address, socklen_t *size)
+{
+    *address = (union address){.un.sun_family = AF_UNIX};
+    *size = sizeof address->un;
+    if (!*path)
+        return "no path in the unix domain socket";
+    if (strlen(path) >= sizeof address->un.sun_path)
+        return "too long path in the unix domain socket";
+    strcpy(address->un.sun_path, path);
+    return NULL;
 }
 
 const char address_is_name[] = "no resolver defined to resolve";
+const char address_lacks_port[] = "no port";
 
+/* In nginx's order: what is wrong with it as a whole, with the port, with the host. */
 const char *
 address_read(char *text, union address *address, socklen_t *size)
 {
-    if (!*text)
+    if (strncasecmp(text, "unix:", 5) == 0)
+        return read_unix(text + 5, address, size);
+    bool brackets = *text == '[';
+    char *host = text + brackets, *end = host + strcspn(host, brackets ? "]" : ":");
+    char *colon = *end && brackets ? end + 1 : end;
+    if (strpbrk(text, "/?") || (brackets && !*end) || (*colon && *colon != ':'))
+        return "invalid host";
+    u16 port = *colon ? read_port(colon + 1) : 0;
+    if (*colon && !port)
+        return "invalid port";
+    *end = '\0';
+    if (!*host)
         return "no host";
-    if (strncasecmp(text, "unix:", 5) == 0) {
-        *address = (union address){.un.sun_family = AF_UNIX};
-        *size = sizeof address->un;
-        if (!text[5] || strlen(text + 5) >= sizeof address->un.sun_path)
-            return text[5] ? "too long path in the unix domain socket" : "no path in the unix domain socket";
-        strcpy(address->un.sun_path, text + 5);
-        return NULL;
-    }
-    *size = address_parse(text, address);
-    if (*size)
-        return address_port(&address->any) ? NULL : "no port";
-    *size = address_parse(text, address); /* which has cut the port off */
-    return *size ? "invalid port" : address_is_name;
+    *size = brackets ? read_ipv6(host, port, address) : read_ipv4(host, port, address);
+    if (brackets && !*size)
+        return "invalid IPv6 address";
+    if (!port)
+        return address_lacks_port;
+    return *size ? NULL : address_is_name;
 }

@@ -78,8 +78,10 @@ read_goal(struct session *s, const struct blob_pass *pass, char text[PASS_TEXT],
         return "too long an address";
     strcpy(parsed, text);
     const char *why = address_read(parsed, &address, &length);
+    if (why == address_is_name || (why == address_lacks_port && !length))
+        return "no addresses";
     if (why)
-        return why == address_is_name ? "no addresses" : why;
+        return why;
     set_local(goal, &address);
     find_listener(blob, &address, goal);
     return NULL;

@@ -288,7 +288,10 @@ find_target(struct session *s, const struct blob_proxy *proxy)
         if (s->upstream_index || s->made)
             return true;
     }
-    session_log(s, LEVEL_ERROR, 0, why == address_is_name ? "%s %s" : "%s in upstream \"%s\"", why, text);
+    if (why == address_is_name)
+        session_log(s, LEVEL_ERROR, 0, "%s %.*s", why, (int)strcspn(text, ":"), text);
+    else
+        session_log(s, LEVEL_ERROR, 0, "%s in upstream \"%s\"", why, text);
     session_end(s, CLOSE_internal);
     return false;
 }

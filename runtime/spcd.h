@@ -63,7 +63,8 @@ socklen_t address_parse(char *text, union address *address);
 
 /* Read text, which is changed, as an address with a port, or of a unix socket. NULL, or what is wrong with it. */
 const char *address_read(char *text, union address *address, socklen_t *size);
-extern const char address_is_name[]; /* it may be the name of a host */
+extern const char address_is_name[];    /* it may be the name of a host, and has a port */
+extern const char address_lacks_port[]; /* size is 0 if it may be a name */
 
 /* The port, 0 for a unix socket. */
 u16 address_port(const struct sockaddr *address);
