@@ -40,6 +40,15 @@ struct supervisor {
     bool ending, reload_again;
 };
 
+/* Seconds that only go forward. */
+static time_t
+uptime(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 /* ---- what both kinds of process do ---- */
 
 struct surroundings *
@@ -233,7 +242,7 @@ start_server(struct supervisor *v)
     close(pair[1]);
     v->channel = pair[0];
     v->server = child;
-    v->started = time(NULL);
+    v->started = uptime();
     log_write(&v->logger, LEVEL_NOTICE, 0, 0, "start server process %d", child);
 }
 
@@ -312,7 +321,7 @@ reap(struct supervisor *v, int *status)
     close(v->channel);
     if (v->ending)
         return true;
-    time_t lived = time(NULL) - v->started;
+    time_t lived = uptime() - v->started;
     if (WIFEXITED(*status) && WEXITSTATUS(*status) == 1 && lived <= START_S) { /* die() has said why; it would again */
         log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d could not start", gone);
         surroundings_unlink(v->current, NULL);
