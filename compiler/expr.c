@@ -38,28 +38,36 @@ static const struct {
 #undef VARIABLE_TLV
 };
 
-enum { TLV_OF_TLS = 0x20 };
+/* No header has the latter: as in nginx, a TLV that there cannot be is always empty. */
+enum { TLV_OF_TLS = 0x20, TLV_NEVER = 0xffff };
 
-/* "0x2a" after an offset into name. */
+static bool
+is_tlv(const char *name)
+{
+    return strncasecmp(name, tlv_prefix, strlen(tlv_prefix)) == 0;
+}
+
+/* "0x2a" */
 static u32
 read_type(const char *text)
 {
-    return strncasecmp(text, "0x", 2) == 0 ? (u32)strtoul(text + 2, NULL, 16) & 0xff : 0;
+    char *end;
+    unsigned long type = strncasecmp(text, "0x", 2) == 0 ? strtoul(text + 2, &end, 16) : TLV_NEVER;
+    return type <= 0xff && end > text + 2 && *end == '\0' ? (u32)type : TLV_NEVER;
 }
 
-/* The type of a TLV that name is the variable of; 0: it is none. */
+/* The type of the TLV that name is the variable of. */
 static u32
 find_tlv(const char *name)
 {
-    if (strncasecmp(name, tlv_prefix, strlen(tlv_prefix)) != 0)
-        return 0;
     name += strlen(tlv_prefix);
     for (size_t i = 0; i < sizeof tlvs / sizeof *tlvs; i++)
         if (strcasecmp(tlvs[i].name, name) == 0)
             return tlvs[i].type;
-    if (strncasecmp(name, "ssl_", 4) == 0 && read_type(name + 4) != 0)
-        return TLV_OF_TLS << 8 | read_type(name + 4);
-    return read_type(name);
+    if (strncasecmp(name, "ssl_", 4) != 0)
+        return read_type(name);
+    u32 type = read_type(name + 4);
+    return type == 0 || type == TLV_NEVER ? TLV_NEVER : TLV_OF_TLS << 8 | type;
 }
 
 static bool
@@ -84,7 +92,7 @@ find_ours(const char *name)
 bool
 expr_is_builtin(const char *name)
 {
-    return find_ours(name) != 0 || find_tlv(name) != 0 || is_later(name);
+    return find_ours(name) != 0 || is_tlv(name) || is_later(name);
 }
 
 bool
@@ -107,8 +115,8 @@ say_later(struct unit *unit, struct span span, const char *name)
 {
     const char *key = lower_case(unit, name);
     bool declared = map_find(&unit->variables, key, strlen(key)) != 0;
-    if (unit->tolerant && declared)
-        return; /* what declares it was named */
+    if (declared && (unit->tolerant || diag_failed(unit)))
+        return; /* what declares it was named, or what is wrong there */
     if (declared || is_later(name))
         later_say(unit, span, arena_print(&unit->arena, "the variable %s", show(unit, name, strlen(name))),
                   arena_print(&unit->arena, "$%s", key));
@@ -119,12 +127,12 @@ static bool
 find_variable(struct unit *unit, struct span span, const char *name, struct blob_op *op)
 {
     u32 slot = slot_find(unit, name), variable = slot != 0 ? 0 : find_ours(name);
-    u32 tlv = slot != 0 || variable != 0 ? 0 : find_tlv(name);
-    *op = (struct blob_op){.slot = slot, .variable = variable, .tlv = tlv};
+    bool tlv = slot == 0 && variable == 0 && is_tlv(name);
+    *op = (struct blob_op){.slot = slot, .variable = variable, .tlv = tlv ? find_tlv(name) : 0};
     op->kind = slot != 0 ? OP_SLOT : variable != 0 ? OP_VARIABLE : OP_TLV;
-    if (slot == 0 && variable == 0 && tlv == 0)
+    if (slot == 0 && variable == 0 && !tlv)
         say_later(unit, span, name);
-    return slot != 0 || variable != 0 || tlv != 0;
+    return slot != 0 || variable != 0 || tlv;
 }
 
 /* The variable whose "$" is at at, as an op; and its end. False: reported. */

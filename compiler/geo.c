@@ -1,6 +1,8 @@
 /*
  * geo {}: the networks or ranges that judge_geo.c has read and sorted come in, and go out as ranges that neither
  * overlap nor leave a gap: each one ends where the next begins, and one without a value has that of "default".
+ * Of ranges that overlap the one that stands last holds, of networks the longest prefix, which is the last one as
+ * they are sorted.
  *
  *     10.0.0.0/8 a; 10.1.0.0/16 b;     0.0.0.0 -   10.0.0.0 a   10.1.0.0 b   10.2.0.0 a   11.0.0.0 -
  */
@@ -14,12 +16,17 @@ struct edge {
     u32 value;
 };
 
+/* A range that we are in. */
+struct open {
+    ip16 high;
+    u32 rank, value;
+};
+
 struct sweep {
     struct unit *unit;
     u32 size;            /* bytes of an address */
     struct vector edges; /* of struct edge, ascending */
-    const struct geo_range **open; /* around where we are, the innermost last */
-    u32 *value;          /* theirs */
+    struct open *open;   /* the one that holds last: below it those of lower rank that end later */
     u32 depth;
 };
 
@@ -35,13 +42,32 @@ begin(struct sweep *sweep, const ip16 *low, u32 value)
         *(struct edge *)vector_add(&sweep->unit->arena, &sweep->edges, sizeof *last) = (struct edge){*low, value};
 }
 
-/* Leave the innermost range. */
+/* Leave the range that holds; those below it end later. */
 static void
 leave(struct sweep *sweep)
 {
-    ip16 behind = sweep->open[--sweep->depth]->high;
+    ip16 behind = sweep->open[--sweep->depth].high;
     if (network_next(&behind, sweep->size))
-        begin(sweep, &behind, sweep->depth > 0 ? sweep->value[sweep->depth - 1] : 0);
+        begin(sweep, &behind, sweep->depth > 0 ? sweep->open[sweep->depth - 1].value : 0);
+}
+
+/* Enter a range: it hides those of lower rank, and is hidden by those of higher rank for as long as they last. */
+static void
+enter(struct sweep *sweep, const ip16 *low, struct open entered)
+{
+    struct open *open = sweep->open;
+    u32 above = sweep->depth, below;
+    while (above > 0 && open[above - 1].rank > entered.rank)
+        above--;
+    if (above < sweep->depth && memcmp(&open[above].high, &entered.high, sizeof entered.high) >= 0)
+        return; /* nothing of it is seen */
+    for (below = above; below > 0 && memcmp(&open[below - 1].high, &entered.high, sizeof entered.high) <= 0;)
+        below--;
+    memmove(&open[below + 1], &open[above], (sweep->depth - above) * sizeof *open);
+    open[below] = entered;
+    sweep->depth -= above - below;
+    if (++sweep->depth == below + 1)
+        begin(sweep, low, entered.value);
 }
 
 static void
@@ -53,11 +79,11 @@ run(struct sweep *sweep, const struct judged_geo *geo, enum family family)
             continue;
         if (sweep->edges.count == 0)
             begin(sweep, &(ip16){{0}}, 0);
-        while (sweep->depth > 0 && memcmp(&sweep->open[sweep->depth - 1]->high, &range->low, sizeof range->low) < 0)
+        while (sweep->depth > 0 && memcmp(&sweep->open[sweep->depth - 1].high, &range->low, sizeof range->low) < 0)
             leave(sweep);
-        sweep->open[sweep->depth] = range;
-        sweep->value[sweep->depth++] = map_text(sweep->unit, &range->entry->word[1]);
-        begin(sweep, &range->low, sweep->value[sweep->depth - 1]);
+        struct open entered = {.high = range->high, .rank = geo->by_range ? range->order : i};
+        entered.value = range->deletes ? 0 : map_text(sweep->unit, &range->entry->word[1]);
+        enter(sweep, &range->low, entered);
     }
     while (sweep->depth > 0)
         leave(sweep);
@@ -68,7 +94,6 @@ sweep_open(struct unit *unit, const struct judged_geo *geo, u32 size)
 {
     struct sweep sweep = {.unit = unit, .size = size};
     sweep.open = arena_take(&unit->arena, (geo->count + 1) * sizeof *sweep.open);
-    sweep.value = arena_take(&unit->arena, (geo->count + 1) * sizeof *sweep.value);
     return sweep;
 }
 

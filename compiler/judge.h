@@ -56,6 +56,7 @@ struct judged_geo {
     const struct geo_range *range;
     u32 count;
     const struct node *fallback; /* NULL: none */
+    bool by_range;
 };
 
 /* A server {}, for what servers mean to each other. */

@@ -10,6 +10,7 @@
 struct geo {
     struct unit *unit;
     struct vector ranges; /* of struct geo_range */
+    u32 entries; /* so far */
     u32 count; /* of those that no deletion took out; known when they are sorted */
     const struct node *fallback;
     bool by_range;
@@ -91,6 +92,40 @@ by_address(const void *one, const void *other)
     return high != 0 ? high : a->order < b->order ? -1 : 1;
 }
 
+/* As in nginx, "default" is the networks of everybody: those that stand before it do not count. */
+static void
+drop_whole(struct geo *geo, const struct word *word)
+{
+    struct geo_range *range = geo->ranges.item;
+    u32 kept = 0;
+    for (u32 i = 0; i < geo->ranges.count; i++) {
+        static const ip16 zero;
+        struct network all = {.family = range[i].family};
+        ip16 last = network_last(&all);
+        bool whole = memcmp(&range[i].low, &zero, sizeof zero) == 0 && memcmp(&range[i].high, &last, sizeof last) == 0;
+        if (whole && !range[i].deletes) {
+            diag(geo->unit, network_again, word->span, "\"default\"");
+            diag_note(geo->unit, range[i].entry->word[0].span, "it stands here first");
+        }
+        if (!whole)
+            range[kept++] = range[i];
+    }
+    geo->ranges.count = kept;
+}
+
+static void
+add_default(struct geo *geo, const struct node *entry)
+{
+    const struct word *word = &entry->word[0];
+    if (geo->fallback != NULL) {
+        diag(geo->unit, network_again, word->span, "\"default\"");
+        diag_note(geo->unit, geo->fallback->word[0].span, "it stands here first");
+    }
+    if (!geo->by_range)
+        drop_whole(geo, word);
+    geo->fallback = entry;
+}
+
 static void
 add_entry(struct geo *geo, const struct node *entry)
 {
@@ -100,18 +135,14 @@ add_entry(struct geo *geo, const struct node *entry)
     if (!deletes && entry->word[1].size > 0 && strchr(entry->word[1].text, '$') != NULL)
         diag(geo->unit, literal_variable, entry->word[1].span, "geo", judge_show(geo->unit, &entry->word[1]));
     if (!deletes && strcmp(word->text, "default") == 0) {
-        if (geo->fallback != NULL) {
-            diag(geo->unit, network_again, word->span, "\"default\"");
-            diag_note(geo->unit, geo->fallback->word[0].span, "it stands here first");
-        }
-        geo->fallback = entry;
+        add_default(geo, entry);
         return;
     }
     if (!read_word(geo, word, &range))
         return;
     range.entry = entry;
     range.deletes = deletes;
-    range.order = geo->ranges.count;
+    range.order = geo->entries++;
     *(struct geo_range *)vector_add(&geo->unit->arena, &geo->ranges, sizeof range) = range;
 }
 
@@ -140,9 +171,10 @@ is_equal(const struct geo_range *one, const struct geo_range *other)
            memcmp(&one->high, &other->high, sizeof one->high) == 0;
 }
 
-/* Of sorted ranges, take those out that are deleted, and the deletions. How many are left. */
+/* Of sorted ranges, take those out that are deleted, and the deletions; but, as in nginx, what a range took from those
+ * around it does not come back: a deletion takes its place. How many are left. */
 static u32
-apply_deletions(struct unit *unit, struct geo_range *range, u32 count)
+apply_deletions(struct geo *geo, struct geo_range *range, u32 count)
 {
     u32 kept = 0;
     for (u32 i = 0; i < count; i++) {
@@ -152,10 +184,14 @@ apply_deletions(struct unit *unit, struct geo_range *range, u32 count)
         }
         const struct word *word = &range[i].entry->word[1];
         u32 before = kept;
-        while (kept > 0 && is_equal(&range[kept - 1], &range[i]))
+        while (kept > 0 && is_equal(&range[kept - 1], &range[i]) && !range[kept - 1].deletes)
             kept--;
-        if (kept == before)
-            diag(unit, nothing_deleted, word->span, judge_show(unit, word));
+        if (kept == before) {
+            diag(geo->unit, nothing_deleted, word->span, judge_show(geo->unit, word));
+        } else if (geo->by_range) {
+            range[kept].deletes = true;
+            kept++;
+        }
     }
     return kept;
 }
@@ -166,12 +202,16 @@ same_value(const struct node *one, const struct node *other)
     return strcmp(one->word[1].text, other->word[1].text) == 0;
 }
 
+/* Ranges hide what stands above them, networks what is larger. */
 static void
-say_pair(struct unit *unit, const struct geo_range *range, const struct geo_range *around)
+say_pair(struct unit *unit, const struct geo_range *range, const struct geo_range *around, bool by_range)
 {
     const struct word *word = &range->entry->word[0];
     bool equal = is_equal(range, around);
-    bool partly = memcmp(&range->high, &around->high, sizeof range->high) > 0;
+    bool partly = memcmp(&range->high, &around->high, sizeof range->high) > 0 ||
+                  (by_range && around->order > range->order);
+    if (range->deletes || around->deletes)
+        return;
     if (equal)
         diag(unit, network_again, word->span, judge_show(unit, word));
     else if (partly)
@@ -193,14 +233,14 @@ judge_overlaps(struct geo *geo)
     if (geo->ranges.count == 0)
         return;
     qsort(range, geo->ranges.count, sizeof *range, by_address);
-    u32 count = geo->count = apply_deletions(geo->unit, range, geo->ranges.count);
+    u32 count = geo->count = apply_deletions(geo, range, geo->ranges.count);
     u32 *open = arena_take(&geo->unit->arena, geo->ranges.count * sizeof *open);
     for (u32 i = 0; i < count; i++) {
         while (depth > 0 && (range[open[depth - 1]].family != range[i].family ||
                              memcmp(&range[open[depth - 1]].high, &range[i].low, sizeof range->low) < 0))
             depth--;
         if (depth > 0)
-            say_pair(geo->unit, &range[i], &range[open[depth - 1]]);
+            say_pair(geo->unit, &range[i], &range[open[depth - 1]], geo->by_range);
         open[depth++] = i;
     }
 }
@@ -229,6 +269,6 @@ judge_geo(struct unit *unit, struct node *node)
     if (variable == NULL || variable->node != node)
         return;
     struct judged_geo *judged = arena_take(&unit->arena, sizeof *judged);
-    *judged = (struct judged_geo){geo.ranges.item, geo.count, geo.fallback};
+    *judged = (struct judged_geo){geo.ranges.item, geo.count, geo.fallback, geo.by_range};
     variable->geo = judged;
 }

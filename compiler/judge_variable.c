@@ -236,13 +236,15 @@ say_unknown(struct unit *unit, const struct use *use)
         diag_help(unit, "a constant is defined with -D %.64s=VALUE", use->text);
 }
 
-/* proxy_protocol_tlv_x: one of the known names, "ssl_" and another one included, or 0x and digits. */
+/* proxy_protocol_tlv_x: one of the known names, "ssl_" and another one included, or 0x and the digits of a byte. */
 static void
 check_tlv(struct unit *unit, const struct use *use)
 {
     const char *name = use->name + strlen(tlv_prefix);
-    if (strncmp(name, "0x", 2) == 0 && name[2] != '\0' && name[2 + strspn(name + 2, "0123456789abcdef")] == '\0')
-        return;
+    bool hex = strncmp(name, "0x", 2) == 0;
+    size_t zeros = hex ? strspn(name + 2, "0") : 0, digits = hex ? strspn(name + 2 + zeros, "0123456789abcdef") : 0;
+    if (zeros + digits > 0 && digits <= 2 && name[2 + zeros + digits] == '\0')
+        return; /* a byte, whatever zeros stand in front of it */
     for (u32 i = 0; i < BUILTINS; i++)
         if (strcmp(builtins[i], use->name) == 0)
             return;

@@ -124,13 +124,30 @@ read_port(const char *text)
     return (u16)port;
 }
 
+bool
+address_read_ipv4(const char *text, struct in_addr *ip)
+{
+    u32 all = 0;
+    for (u32 i = 0; i < 4; i++) {
+        u32 number = 0;
+        const char *start = text;
+        for (; *text >= '0' && *text <= '9' && number <= 255; text++)
+            number = number * 10 + (u32)(*text - '0');
+        if (text == start || number > 255 || *text++ != (i < 3 ? '.' : '\0'))
+            return false;
+        all = all << 8 | number;
+    }
+    ip->s_addr = htonl(all);
+    return true;
+}
+
 static socklen_t
 read_ipv4(const char *host, u16 port, union address *address)
 {
     memset(address, 0, sizeof *address);
     address->ipv4.sin_family = AF_INET;
     address->ipv4.sin_port = htons(port);
-    return inet_pton(AF_INET, host, &address->ipv4.sin_addr) == 1 ? sizeof address->ipv4 : 0;
+    return address_read_ipv4(host, &address->ipv4.sin_addr) ? sizeof address->ipv4 : 0;
 }
 
 static socklen_t

@@ -217,15 +217,13 @@ keep(struct cache *cache, const struct wish *wish, struct tls_identity *identity
     link_newest(cache, entry);
 }
 
-/* The value of an expression as a path. False: it is too long. */
+/* The value of an expression as a path. False: it can be none. */
 static bool
 evaluate(struct session *s, u32 expr, char path[PATH_SIZE])
 {
-    size_t size = expr_run(s, &s->shard->blob->expr[expr], (u8 *)path, PATH_SIZE - 1);
-    path[size < PATH_SIZE ? size : 0] = '\0';
-    if (size < PATH_SIZE)
+    if (expr_text(s, &s->shard->blob->expr[expr], path, PATH_SIZE))
         return true;
-    session_log(s, LEVEL_ERROR, 0, "the path of a certificate has more than %d bytes", PATH_SIZE - 1);
+    session_log(s, LEVEL_ERROR, 0, "the path of a certificate has more than %d bytes, or a NUL byte", PATH_SIZE - 1);
     return false;
 }
 

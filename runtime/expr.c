@@ -81,3 +81,11 @@ expr_run(struct session *s, const struct blob_expr *expr, u8 *text, size_t size)
     expr_put(s, expr, &out);
     return out.used;
 }
+
+bool
+expr_text(struct session *s, const struct blob_expr *expr, char *text, size_t size)
+{
+    size_t used = expr_run(s, expr, (u8 *)text, size - 1);
+    text[used < size ? used : 0] = '\0';
+    return strlen(text) == used;
+}

@@ -36,20 +36,21 @@ is_address(const char *name)
     return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
 }
 
-/* proxy_ssl_name, or what proxy_pass names. False: it is too long to be one. */
+/* proxy_ssl_name, or what proxy_pass names. False: that can be none. */
 static bool
 find_name(struct session *s, char name[TLS_NAME_MAX + 1])
 {
     const struct blob *blob = s->shard->blob;
     const struct blob_proxy_ssl *settings = settings_of(s);
     u32 expr = settings->name ? settings->name : session_proxy(s)->target;
-    size_t size = expr ? expr_run(s, &blob->expr[expr], (u8 *)name, TLS_NAME_MAX) : 0;
-    name[size <= TLS_NAME_MAX ? size : 0] = '\0';
+    name[0] = '\0';
+    if (expr && !expr_text(s, &blob->expr[expr], name, TLS_NAME_MAX + 1)) {
+        session_log(s, LEVEL_ERROR, 0, "the name of the upstream server has more than %d bytes, or a NUL byte",
+                    TLS_NAME_MAX);
+        return false;
+    }
     strip_port(name);
-    if (size <= TLS_NAME_MAX)
-        return true;
-    session_log(s, LEVEL_ERROR, 0, "the name of the upstream server has more than %d bytes", TLS_NAME_MAX);
-    return false;
+    return true;
 }
 
 /* ---- protocols ---- */

@@ -214,14 +214,14 @@ read_address(struct session *s, const struct blob_slot *slot, union client_addre
     char text[INET6_ADDRSTRLEN + 1];
     *address = s->address;
     if (slot->source) {
-        size_t size = expr_run(s, &s->shard->blob->expr[slot->source], (u8 *)text, sizeof text - 1);
-        text[size < sizeof text ? size : 0] = '\0';
+        bool whole = expr_text(s, &s->shard->blob->expr[slot->source], text, sizeof text);
         *address = nowhere;
-        if (inet_pton(AF_INET6, text, &address->ipv6.sin6_addr) == 1) {
+        if (whole && inet_pton(AF_INET6, text, &address->ipv6.sin6_addr) == 1) {
             address->any.sa_family = AF_INET6;
         } else {
             *address = nowhere;
-            inet_pton(AF_INET, text, &address->ipv4.sin_addr);
+            if (whole)
+                address_read_ipv4(text, &address->ipv4.sin_addr);
         }
     }
     return address->any.sa_family != AF_UNIX;

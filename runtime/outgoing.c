@@ -18,22 +18,18 @@ set(int fd, int level, int option, u32 value)
 
 /* ---- proxy_bind ---- */
 
-/* The address to bind to; 0 if there is none. What a variable gives and is none is not obeyed, as in nginx; text
- * then says what it is. */
-static socklen_t
-bind_address(struct session *s, const struct blob_proxy *proxy, union address *address, char text[ADDRESS_TEXT])
+/* What the variables of proxy_bind give; 0: no address, which is not obeyed, as in nginx. False: text should be one. */
+static bool
+read_address(struct session *s, const struct blob_proxy *proxy, char text[ADDRESS_TEXT], union address *address,
+             socklen_t *size)
 {
-    text[0] = '\0';
-    const struct blob *blob = s->shard->blob;
-    if (proxy->bind)
-        return address_from_blob(blob, &blob->address[proxy->bind], address);
-    if (!proxy->bind_value)
-        return 0;
     char parsed[ADDRESS_TEXT];
-    size_t size = expr_run(s, &blob->expr[proxy->bind_value], (u8 *)text, ADDRESS_TEXT - 1);
-    text[size < ADDRESS_TEXT ? size : 0] = '\0';
-    memcpy(parsed, text, strlen(text) + 1);
-    return address_parse(parsed, address);
+    *size = 0;
+    if (!expr_text(s, &s->shard->blob->expr[proxy->bind_value], text, ADDRESS_TEXT))
+        return false;
+    strcpy(parsed, text);
+    *size = address_parse(parsed, address);
+    return *size || !text[0];
 }
 
 void
@@ -41,8 +37,25 @@ outgoing_check(struct session *s)
 {
     char text[ADDRESS_TEXT];
     union address address;
-    if (session_proxy(s)->bind_value && !bind_address(s, session_proxy(s), &address, text) && text[0])
-        session_log(s, LEVEL_ERROR, 0, "invalid local address \"%s\"", text);
+    socklen_t size;
+    if (!session_proxy(s)->bind_value || read_address(s, session_proxy(s), text, &address, &size))
+        return;
+    session_log(s, LEVEL_ERROR, 0, "invalid local address \"%s\"%s", text,
+                text[0] ? "" : ": it has more than 127 bytes, or begins with a NUL byte");
+}
+
+/* The address to bind to; 0 if there is none. */
+static socklen_t
+bind_address(struct session *s, const struct blob_proxy *proxy, union address *address)
+{
+    const struct blob *blob = s->shard->blob;
+    char text[ADDRESS_TEXT];
+    socklen_t size = 0;
+    if (proxy->bind)
+        return address_from_blob(blob, &blob->address[proxy->bind], address);
+    if (proxy->bind_value)
+        read_address(s, proxy, text, address, &size);
+    return size;
 }
 
 static bool
@@ -56,7 +69,7 @@ bind_socket(struct session *s, const struct blob_proxy *proxy, int fd)
 {
     union address address;
     char text[ADDRESS_TEXT];
-    socklen_t size = bind_address(s, proxy, &address, text);
+    socklen_t size = bind_address(s, proxy, &address);
     if (!size)
         return true;
     if (proxy->flags & PROXY_TRANSPARENT && !set_transparent(fd, address.any.sa_family)) {

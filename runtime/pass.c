@@ -72,10 +72,8 @@ read_goal(struct session *s, const struct blob_pass *pass, char text[PASS_TEXT],
     union address address;
     socklen_t length;
     char parsed[PASS_TEXT];
-    size_t size = expr_run(s, &blob->expr[pass->value], (u8 *)text, PASS_TEXT - 1);
-    text[size < PASS_TEXT ? size : 0] = '\0';
-    if (size >= PASS_TEXT)
-        return "too long an address";
+    if (!expr_text(s, &blob->expr[pass->value], text, PASS_TEXT))
+        return "more than 511 bytes, or a NUL byte,";
     strcpy(parsed, text);
     const char *why = address_read(parsed, &address, &length);
     if (why == address_is_name || (why == address_lacks_port && !length))

@@ -279,10 +279,8 @@ find_target(struct session *s, const struct blob_proxy *proxy)
 {
     const struct blob *blob = s->shard->blob;
     char text[TARGET_TEXT] = "";
-    const char *why = "too long a name";
-    size_t size = expr_run(s, &blob->expr[proxy->target], (u8 *)text, sizeof text - 1);
-    if (size < sizeof text) {
-        text[size] = '\0';
+    const char *why = "more than 511 bytes, or a NUL byte,";
+    if (expr_text(s, &blob->expr[proxy->target], text, sizeof text)) {
         s->upstream_index = upstream_find(blob, text);
         s->made = s->upstream_index ? NULL : make_target(s, text, &why);
         if (s->upstream_index || s->made)

@@ -32,14 +32,13 @@ rate_of(struct session *s, u64 rate, u32 value)
     char text[64], *unit;
     if (!value)
         return rate;
-    size_t size = expr_run(s, &s->shard->blob->expr[value], (u8 *)text, sizeof text - 1);
-    if (size == 0)
+    bool whole = expr_text(s, &s->shard->blob->expr[value], text, sizeof text);
+    if (whole && !text[0])
         return 0;
-    text[size < sizeof text ? size : 0] = '\0';
     errno = 0;
     u64 number = strtoull(text, &unit, 10);
     u32 shift = unit[0] == 'k' || unit[0] == 'K' ? 10 : unit[0] == 'm' || unit[0] == 'M' ? 20 : 0;
-    if (text[0] >= '0' && text[0] <= '9' && !errno && unit[shift != 0] == '\0' && number <= RATE_MAX >> shift)
+    if (whole && text[0] >= '0' && text[0] <= '9' && !errno && unit[shift != 0] == '\0' && number <= RATE_MAX >> shift)
         return number << shift;
     session_log(s, LEVEL_ERROR, 0, "invalid size \"%s\"", text);
     return 0;

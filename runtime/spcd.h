@@ -57,11 +57,15 @@ socklen_t address_from_blob(const struct blob *blob, const struct blob_address *
 /* Write address as nginx does ("127.0.0.1:80", "[::1]:80", "unix:/path", "unix:"), the port if with_port. */
 void address_print(const struct sockaddr *address, bool with_port, char text[ADDRESS_TEXT]);
 
+/* Four decimal numbers. Unlike inet_pton() this takes zeros in front of them, as nginx and spcc do. */
+bool address_read_ipv4(const char *text, struct in_addr *ip);
+
 /* Read "1.2.3.4", "1.2.3.4:80", "::1" or "[::1]:80", which a variable gave; text is changed. Its length in bytes,
  * 0: it is no address. */
 socklen_t address_parse(char *text, union address *address);
 
-/* Read text, which is changed, as an address with a port, or of a unix socket. NULL, or what is wrong with it. */
+/* Read text, which is changed, as an address with a port, or of a unix socket. NULL, or what is wrong with it, in
+ * nginx's words. */
 const char *address_read(char *text, union address *address, socklen_t *size);
 extern const char address_is_name[];    /* it may be the name of a host, and has a port */
 extern const char address_lacks_port[]; /* size is 0 if it may be a name */
@@ -1280,6 +1284,10 @@ void expr_put(struct session *session, const struct blob_expr *expr, struct outp
 
 /* Append the value to the size bytes at text; the length it has. More than size: it did not fit. */
 size_t expr_run(struct session *session, const struct blob_expr *expr, u8 *text, size_t size);
+
+/* The value as a string in size bytes. False: it is longer, and text is empty, or has a NUL byte, behind which a client
+ * could hide what stands there, and text ends before it. */
+bool expr_text(struct session *session, const struct blob_expr *expr, char *text, size_t size);
 
 /* ---- escape.c ---- */
 
