@@ -229,7 +229,7 @@ class Origin:
         self.sock.setblocking(False)
         if not self.address.path:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.sock.bind(self.address.target())
+            self.sock.bind((self.address.host, self.address.port))
 
     def listen(self, backlog=128):
         if self.address.path:
