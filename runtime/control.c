@@ -32,7 +32,7 @@ static struct {
     ev_io io;
     ev_async wake;
     ev_timer drain, resolve, look, report;
-    ev_signal signal[5];
+    ev_signal signal[6];
     struct incoming {
         int blob, *socket, *log, *file;
         u32 socket_count, log_count, file_count;
@@ -93,6 +93,8 @@ adopt(struct surroundings *s)
 {
     struct generation *g = generation_open(s, control.current);
     if (!g || !start_workers(s)) {
+        if (control.channel < 0)
+            supervisor_settle_pid(control.current->surroundings, s);
         surroundings_unlink(s, control.current->surroundings);
         surroundings_close(s, control.current->surroundings);
         return false;
@@ -322,8 +324,10 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     case SIGHUP:
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
         next = supervisor_open(control.options, current, &control.current->logger);
-        if (next && adopt(next))
-            surroundings_unlink(current, next);
+        if (!next || !adopt(next))
+            break;
+        supervisor_settle_pid(next, current);
+        surroundings_unlink(current, next);
         break;
     case SIGUSR1:
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
@@ -333,6 +337,9 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
             if (fd >= 0)
                 log_file_reopen(current->log_path[i], fd);
         }
+        break;
+    case SIGUSR2:
+        supervisor_refuse_upgrade(&control.current->logger);
         break;
     case SIGQUIT:
         drain();
@@ -393,10 +400,24 @@ open_descriptors(const struct surroundings *s)
         close(last);
 }
 
+/* When there is a generation, which an order is about. */
+static void
+watch_signals(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+    sigset_t set;
+    sigemptyset(&set);
+    for (u32 i = 0; i < sizeof signals / sizeof *signals; i++) {
+        ev_signal_init(&control.signal[i], on_signal, signals[i]);
+        ev_signal_start(control.loop, &control.signal[i]);
+        sigaddset(&set, signals[i]);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void
 watch(void)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
     ev_async_init(&control.wake, on_wake);
     ev_async_start(control.loop, &control.wake);
     ev_timer_init(&control.resolve, on_resolve, 0, RESOLVE_AGAIN_S);
@@ -405,11 +426,6 @@ watch(void)
     if (control.channel >= 0) {
         ev_io_init(&control.io, on_message, control.channel, EV_READ);
         ev_io_start(control.loop, &control.io);
-        return;
-    }
-    for (u32 i = 0; i < sizeof signals / sizeof *signals; i++) {
-        ev_signal_init(&control.signal[i], on_signal, signals[i]);
-        ev_signal_start(control.loop, &control.signal[i]);
     }
 }
 
@@ -447,6 +463,8 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (!g || !start_workers(first))
         die("the workers cannot be started: %s", strerror(errno));
     publish(g);
+    if (channel < 0)
+        watch_signals();
     ev_run(control.loop, 0);
     if (channel < 0) {
         surroundings_unlink(control.current->surroundings, NULL);

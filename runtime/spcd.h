@@ -415,15 +415,19 @@ struct options {
 /* Open the blob and its surroundings, start a server, keep it alive, obey signals. The exit status. */
 int supervisor_run(const struct options *options);
 
-/* Read the blob at its path again and open what it needs, keeping the sockets that old has. NULL: logged why. */
+/* Read the blob at its path again and open what it needs, keeping the sockets that old has; write the pid file that it
+ * names, if that is not old's. NULL: logged why. */
 struct surroundings *supervisor_open(const struct options *options, const struct surroundings *old,
                                      const struct logger *logger);
 /* The same for the blob that old has: its files have changed. */
 struct surroundings *supervisor_renew(const struct surroundings *old, const struct logger *logger);
 
-/* Write, or remove, the pid file that the blob names, if it names one. */
-void supervisor_write_pid(const struct surroundings *surroundings, const struct logger *logger);
+/* Remove the pid file; or that of surroundings that others won against, unless theirs is the same. */
 void supervisor_remove_pid(const struct surroundings *surroundings);
+void supervisor_settle_pid(const struct surroundings *kept, const struct surroundings *lost);
+
+/* Say that USR2 is not obeyed. */
+void supervisor_refuse_upgrade(const struct logger *logger);
 
 /* Become the user that the blob names. Dies when that fails; without root it is only logged. */
 void supervisor_drop_privilege(const struct surroundings *surroundings, const struct logger *logger);

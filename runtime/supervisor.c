@@ -3,6 +3,7 @@
  * server, and starts another when one dies. With master_process off it only opens, and is the server.
  *
  *     TERM, INT  end now      QUIT  drain, then end      HUP  next generation      USR1  reopen logs
+ *     USR2       nothing but a line in the log: nginx would start another program, and its scripts try that
  */
 #include "spcd.h"
 
@@ -27,6 +28,7 @@
 enum {
     RESPAWN_PAUSE_S = 1, /* a server that dies at once is not started again at once */
     START_S = 60,        /* one that gives up so early could not start */
+    STOP_S = 5,          /* for one that is told to end now; it may be waiting for a name server */
 };
 
 struct supervisor {
@@ -37,6 +39,7 @@ struct supervisor {
     int signals, channel;
     pid_t server;
     time_t started;
+    time_t kill_at; /* 0: it has not been told to end now; of the monotonic clock */
     bool ending, reload_again;
 };
 
@@ -47,6 +50,51 @@ uptime(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec;
+}
+
+/* ---- the pid file ---- */
+
+static const char *
+pid_path(const struct surroundings *s)
+{
+    return blob_string(&s->mapping->blob, s->mapping->blob.main[1].pid);
+}
+
+/* False: it cannot be written, and errno says why. */
+static bool
+write_pid(const struct surroundings *s)
+{
+    if (pid_path(s)[0] == '\0')
+        return true;
+    FILE *file = fopen(pid_path(s), "we");
+    if (!file)
+        return false;
+    bool good = fprintf(file, "%d\n", getpid()) > 0;
+    return fclose(file) == 0 && good;
+}
+
+/* As in nginx, a reload is refused if it wants a pid file that cannot be written. */
+static bool
+renew_pid(const struct surroundings *s, const struct surroundings *old, const struct logger *logger)
+{
+    if (!old || strcmp(pid_path(s), pid_path(old)) == 0 || write_pid(s))
+        return true;
+    log_write(logger, LEVEL_EMERG, 0, errno, "writing %s failed", pid_path(s));
+    return false;
+}
+
+void
+supervisor_settle_pid(const struct surroundings *kept, const struct surroundings *lost)
+{
+    if (strcmp(pid_path(kept), pid_path(lost)) != 0)
+        supervisor_remove_pid(lost);
+}
+
+void
+supervisor_remove_pid(const struct surroundings *s)
+{
+    if (pid_path(s)[0] != '\0')
+        unlink(pid_path(s));
 }
 
 /* ---- what both kinds of process do ---- */
@@ -66,8 +114,11 @@ supervisor_open(const struct options *options, const struct surroundings *old, c
         return NULL;
     }
     struct surroundings *s = surroundings_new(mapping);
-    if (surroundings_open(s, old, options->test, logger))
-        return s;
+    if (surroundings_open(s, old, options->test, logger)) {
+        if (renew_pid(s, old, logger))
+            return s;
+        surroundings_unlink(s, old);
+    }
     surroundings_close(s, old);
     return NULL;
 }
@@ -81,31 +132,6 @@ supervisor_renew(const struct surroundings *old, const struct logger *logger)
         return s;
     surroundings_close(s, old);
     return NULL;
-}
-
-static const char *
-pid_path(const struct surroundings *s)
-{
-    return blob_string(&s->mapping->blob, s->mapping->blob.main[1].pid);
-}
-
-void
-supervisor_write_pid(const struct surroundings *s, const struct logger *logger)
-{
-    if (pid_path(s)[0] == '\0')
-        return;
-    FILE *file = fopen(pid_path(s), "we");
-    if (!file || fprintf(file, "%d\n", getpid()) < 0 || fflush(file) != 0)
-        log_write(logger, LEVEL_EMERG, 0, errno, "writing %s failed", pid_path(s));
-    if (file)
-        fclose(file);
-}
-
-void
-supervisor_remove_pid(const struct surroundings *s)
-{
-    if (pid_path(s)[0] != '\0')
-        unlink(pid_path(s));
 }
 
 /* What the server keeps of root's power: nothing, or what binding to a client's address takes. */
@@ -199,16 +225,26 @@ daemonize(const struct surroundings *s)
     close(null);
 }
 
+/* Before anybody can read the pid file. Without a supervisor, what ends a program may end this one at once for as long
+ * as it is not ready. */
 static sigset_t
-block_signals(void)
+block_signals(bool supervised)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD};
+    static const int signals[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT, SIGCHLD};
+    enum { NOT_THE_END = 3 };
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+    for (size_t i = 0; i < (supervised ? sizeof signals / sizeof *signals : NOT_THE_END); i++)
         sigaddset(&set, signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     return set;
+}
+
+void
+supervisor_refuse_upgrade(const struct logger *logger)
+{
+    log_write(logger, LEVEL_WARN, 0, 0,
+              "USR2 has no meaning here: HUP takes a new configuration, a restart a new program");
 }
 
 /* ---- while a server runs ---- */
@@ -287,12 +323,10 @@ take_answer(struct supervisor *v, int kind)
     v->pending = NULL;
     if (kind == MESSAGE_TAKEN) {
         use(v, next);
-        if (strcmp(pid_path(old), pid_path(next)) != 0) {
-            supervisor_write_pid(next, &v->logger);
-            supervisor_remove_pid(old);
-        }
+        supervisor_settle_pid(next, old);
         drop(old, next);
     } else {
+        supervisor_settle_pid(old, next);
         drop(next, old);
     }
     if (v->reload_again) {
@@ -305,6 +339,8 @@ static void
 end_server(struct supervisor *v, enum message_kind kind)
 {
     v->ending = true;
+    if (kind == MESSAGE_STOP && !v->kill_at)
+        v->kill_at = uptime() + STOP_S;
     channel_send(v->channel, kind, NULL, 0);
     surroundings_unlink(v->current, NULL);
     surroundings_close_sockets(v->current, NULL); /* nobody listens now but the server, and it stops too */
@@ -361,10 +397,33 @@ obey(struct supervisor *v, int signal, int *status)
             channel_send_logs(v->channel, v->current);
         surroundings_logger(v->current, &v->logger, v->logger_fd);
         return false;
+    case SIGUSR2:
+        supervisor_refuse_upgrade(&v->logger);
+        return false;
     case SIGCHLD:
         return reap(v, status);
     }
     return false;
+}
+
+/* Until something has to be done that nobody says: -1 for ever. */
+static int
+wait_ms(const struct supervisor *v)
+{
+    if (v->kill_at)
+        return 1000;
+    return files_are_watched(v->current) ? FILES_LOOK_MS : -1;
+}
+
+/* A second or so has passed. */
+static void
+tick(struct supervisor *v)
+{
+    look(v);
+    if (!v->kill_at || v->server == 0 || uptime() < v->kill_at)
+        return;
+    log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d does not end: it is killed", v->server);
+    kill(v->server, SIGKILL);
 }
 
 static int
@@ -373,11 +432,11 @@ supervise(struct supervisor *v)
     int status = 0;
     for (;;) {
         struct pollfd wait[] = {{.fd = v->signals, .events = POLLIN}, {.fd = v->channel, .events = POLLIN}};
-        int events = poll(wait, 2, files_are_watched(v->current) ? FILES_LOOK_MS : -1);
+        int events = poll(wait, 2, wait_ms(v));
         if (events < 0 && errno != EINTR)
             die("poll(): %s", strerror(errno));
         if (events == 0)
-            look(v);
+            tick(v);
         if (wait[1].revents & POLLIN) {
             u32 count;
             int fds[CHANNEL_FDS], kind = channel_receive(v->channel, fds, &count);
@@ -423,12 +482,13 @@ supervisor_run(const struct options *options)
         daemonize(s);
     raise_limits(s);
     use(&v, s);
-    supervisor_write_pid(s, &v.logger);
+    sigset_t set = block_signals(flags & MAIN_MASTER);
+    if (!write_pid(s))
+        die("writing %s: %s", pid_path(s), strerror(errno));
     if (!(flags & MAIN_MASTER)) {
         free(v.logger_fd);
         return control_run(s, -1, options);
     }
-    sigset_t set = block_signals();
     v.signals = signalfd(-1, &set, SFD_CLOEXEC);
     start_server(&v);
     int status = supervise(&v);

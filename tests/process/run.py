@@ -183,6 +183,45 @@ def ends(client):
         return True
 
 
+# ---- with and without ----
+
+def upgrade(folder, port, origin):
+    """What makes nginx start another program ends none here."""
+    for main in ("", "master_process off;"):
+        server = make(folder, port, origin, main)
+        server.start()
+        yield server.wait(lambda: echoes(port)), f"it serves {main}"
+        server.signal("USR2")
+        yield server.wait(lambda one=server: "USR2 has no meaning here" in one.read("error.log")), f"it says so {main}"
+        yield echoes(port) and server.process.poll() is None, f"and goes on {main}"
+        server.end()
+        os.unlink(folder + "/error.log")
+
+
+def pid(folder, port, origin):
+    """A pid file that cannot be written: no start, as in nginx; a reload keeps the one there is."""
+    for main in ("", "master_process off;"):
+        server = make(folder, port, origin, main)
+        server.start()
+        yield server.wait(lambda: echoes(port)), f"it serves {main}"
+        text = server.read("main.conf")
+        server.place(text.replace(f"pid {folder}/pid;", f"pid {folder}/nowhere/pid;"))
+        server.signal("HUP")
+        yield server.wait(lambda one=server: f"writing {folder}/nowhere/pid failed (2:" in one.read("error.log")), f"it says so {main}"
+        yield echoes(port) and server.read("pid").strip() == str(server.process.pid), f"the old one stays {main}"
+        server.place(text.replace(f"pid {folder}/pid;", f"pid {folder}/other.pid;"))
+        server.signal("HUP")
+        yield server.wait(lambda: os.path.exists(folder + "/other.pid")), f"one that can be is written {main}"
+        yield server.wait(lambda: not os.path.exists(folder + "/pid")), f"and the old one removed {main}"
+        server.end()
+        yield not os.path.exists(folder + "/other.pid"), f"which is gone with the server {main}"
+        os.unlink(folder + "/error.log")
+    server.place(text.replace(f"pid {folder}/pid;", f"pid {folder}/nowhere/pid;"))
+    done = subprocess.run([SPCD, "-p", folder, server.blob], capture_output=True, text=True, timeout=20, check=False)
+    yield done.returncode == 1 and "nowhere/pid: No such file" in done.stderr, f"no start: {done}"
+    yield is_free(port), "and nobody is left"
+
+
 # ---- -t ----
 
 def ask(*words):
@@ -242,7 +281,7 @@ def main():
     held, origin = Ports(), Origin("echo")
     die_with_parent()
     passed = failed = 0
-    for case in (killed, alone, daemon, privileges, single, tested, secret):
+    for case in (killed, alone, daemon, privileges, single, upgrade, pid, tested, secret):
         if case is privileges and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:
