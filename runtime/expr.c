@@ -1,6 +1,7 @@
 /*
  * Values: the ops of an expression run in order, each appending its text to an output of the caller's. What does not
- * fit is counted and not written, so that the caller sees it and can refuse.
+ * fit is counted and not written, so that the caller sees it and can refuse. As in nginx, slots are computed before
+ * anything is written: then all of them are known, and captures are those of the last match.
  */
 #include "spcd.h"
 
@@ -28,23 +29,13 @@ output_print(struct output *out, const char *format, ...)
 }
 
 static bool
-put_slot(struct session *s, u32 slot, struct output *out)
+put_value(struct value value, struct output *out)
 {
-    struct value value = slot_value(s, slot);
     if (value.state == VALUE_LOST)
         out->used = out->size + 1;
     else if (value.state == VALUE_FOUND)
         output_put(out, value.text, value.size);
-    return value.state != VALUE_ABSENT;
-}
-
-static bool
-put_capture(struct session *s, u32 number, struct output *out)
-{
-    struct value value = capture_value(s, number);
-    if (value.state == VALUE_FOUND)
-        output_put(out, value.text, value.size);
-    return value.state == VALUE_FOUND;
+    return value.state == VALUE_FOUND || value.state == VALUE_LOST;
 }
 
 bool
@@ -57,27 +48,41 @@ expr_op(struct session *s, const struct blob_op *op, struct output *out)
     case OP_VARIABLE:
         return variable_put(s, op->variable, out);
     case OP_SLOT:
-        return put_slot(s, op->slot, out);
+        return put_value(slot_value(s, op->slot), out);
     case OP_TLV:
         return introduction_put_tlv(s, op->tlv, out);
     case OP_CAPTURE:
-        return put_capture(s, op->capture, out);
+        return put_value(capture_value(s, op->capture), out);
     default:
         return false;
     }
 }
 
 void
+expr_ready(struct session *s, const struct blob_expr *expr)
+{
+    const struct blob_op *op = &s->shard->blob->op[expr->op];
+    for (u32 i = 0; i < expr->op_count; i++)
+        if (op[i].kind == OP_SLOT)
+            slot_value(s, op[i].slot);
+}
+
+void
 expr_put(struct session *s, const struct blob_expr *expr, struct output *out)
 {
+    const struct blob_op *op = &s->shard->blob->op[expr->op];
     for (u32 i = 0; i < expr->op_count; i++)
-        expr_op(s, &s->shard->blob->op[expr->op + i], out);
+        if (op[i].kind == OP_SLOT)
+            put_value(s->values->slot[op[i].slot], out);
+        else
+            expr_op(s, &op[i], out);
 }
 
 size_t
 expr_run(struct session *s, const struct blob_expr *expr, u8 *text, size_t size)
 {
     struct output out = {text, size, 0};
+    expr_ready(s, expr);
     expr_put(s, expr, &out);
     return out.used;
 }

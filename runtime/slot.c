@@ -80,6 +80,7 @@ expr_keep(struct session *s, const struct blob_expr *expr)
         return (struct value){(const u8 *)"", 0, VALUE_FOUND};
     if (expr->op_count == 1 && op->kind == OP_TEXT)
         return (struct value){(const u8 *)blob_string(blob, op->text), op->text_size, VALUE_FOUND};
+    expr_ready(s, expr); /* what that keeps lies where the output would begin now */
     struct output out = room(s);
     expr_put(s, expr, &out);
     return keep(s, &out);
@@ -117,12 +118,9 @@ slot_value(struct session *s, u32 slot)
 {
     const struct blob_slot *record = &s->shard->blob->slot[slot];
     struct value *kept = &values_of(s)->slot[slot];
-    if (kept->state != VALUE_UNKNOWN)
-        return *kept;
-    struct value value = compute[record->kind](s, record);
-    if (!(record->flags & SLOT_VOLATILE))
-        *kept = value;
-    return value;
+    if (kept->state == VALUE_UNKNOWN || record->flags & SLOT_VOLATILE)
+        *kept = compute[record->kind](s, record);
+    return *kept;
 }
 
 void

@@ -1284,6 +1284,9 @@ void output_print(struct output *out, const char *format, ...) __attribute__((fo
 
 /* Append the value of one op. False: there is no such thing for this session, and nothing was appended. */
 bool expr_op(struct session *session, const struct blob_op *op, struct output *out);
+
+/* Compute the slots that the value has; then append it. Between the two nothing is computed. */
+void expr_ready(struct session *session, const struct blob_expr *expr);
 void expr_put(struct session *session, const struct blob_expr *expr, struct output *out);
 
 /* Append the value to the size bytes at text; the length it has. More than size: it did not fit. */

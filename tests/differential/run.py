@@ -50,6 +50,8 @@ class Maker:
 
     def value(self, at):
         pick = self.random
+        if 1 < at < 8 and pick.random() < 0.4:  # what is made of two tables stands behind what these make
+            return f"\"<$t{pick.randrange(at)} $t{pick.randrange(at)}>\""
         return pick.choice([f"v{pick.randint(0, 9)}", f"[$name-{at}]", "\"two words\"", f"$server_port:{at}", "\"\"", "a${name}b",
                             f"$t{at - 1}" if at else "none"])
 
