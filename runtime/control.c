@@ -181,7 +181,7 @@ on_wake(struct ev_loop *loop, ev_async *wake, int events)
 static void
 on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)loop, (void)timer, (void)events;
+    (void)events;
     const struct surroundings *old = control.current->surroundings;
     if (control.draining)
         return;
@@ -202,6 +202,10 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
     } else {
         surroundings_close_sockets(s, old);
         generation_close(g);
+    }
+    if (control.current->unresolved_count) { /* the time that it took is not part of the pause */
+        ev_now_update(loop);
+        ev_timer_again(loop, timer);
     }
 }
 

@@ -26,34 +26,38 @@ say_unknown(struct generation *g, u32 index, const char *why)
 
 /* False: no memory. */
 static bool
-look_up(struct generation *g, u32 index)
+keep(struct generation *g, u32 index, const struct lookup *lookup)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    int error = getaddrinfo(blob_string(g->blob, g->blob->host[index].name), NULL, &hints, &found);
-    if (error) {
-        say_unknown(g, index, gai_strerror(error));
+    if (lookup->error) {
+        say_unknown(g, index, gai_strerror(lookup->error));
         return true;
     }
     struct host *host = &g->host[index];
     u32 count = 0;
-    for (const struct addrinfo *at = found; at; at = at->ai_next)
+    for (const struct addrinfo *at = lookup->found; at; at = at->ai_next)
         count++;
     host->address = calloc(count, sizeof *host->address);
-    for (const struct addrinfo *at = found; at && host->address; at = at->ai_next)
+    for (const struct addrinfo *at = lookup->found; at && host->address; at = at->ai_next)
         if (at->ai_addrlen <= sizeof *host->address)
             memcpy(&host->address[host->count++], at->ai_addr, at->ai_addrlen);
-    freeaddrinfo(found);
     return host->address != NULL;
 }
 
 bool
 host_open(struct generation *g)
 {
-    g->host = calloc(g->blob->host_count, sizeof *g->host);
-    for (u32 i = 1; g->host && i < g->blob->host_count; i++)
-        if (!look_up(g, i))
-            return false;
-    return g->host != NULL;
+    u32 count = g->blob->host_count;
+    struct lookup *lookup = calloc(count, sizeof *lookup);
+    g->host = calloc(count, sizeof *g->host);
+    for (u32 i = 1; lookup && i < count; i++)
+        lookup[i].host = blob_string(g->blob, g->blob->host[i].name);
+    if (lookup)
+        lookup_all(lookup, count);
+    bool good = lookup && g->host;
+    for (u32 i = 1; good && i < count; i++)
+        good = keep(g, i, &lookup[i]);
+    lookup_free(lookup, count);
+    return good;
 }
 
 void

@@ -441,6 +441,23 @@ int control_run(struct surroundings *first, int channel, const struct options *o
 /* A generation has one worker fewer: its last session there is over. Called from workers. */
 void control_wake(void);
 
+/* ---- lookup.c: the addresses of names ---- */
+
+struct addrinfo;
+
+struct lookup {
+    const char *host; /* NULL: nothing is asked */
+    u32 port;
+    struct addrinfo *found;
+    int error; /* of getaddrinfo() */
+};
+
+/* Ask for all of them, and wait. */
+void lookup_all(struct lookup *lookup, u32 count);
+
+/* Give back what was found, and lookup itself. */
+void lookup_free(struct lookup *lookup, u32 count);
+
 /* ---- upstream.c: the peers of a generation and their state in a worker ---- */
 
 /* One address of one server line. */

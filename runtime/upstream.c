@@ -69,17 +69,12 @@ add_unresolved(struct generation *g, const struct blob_peer *peer, const char *w
 }
 
 static bool
-add_resolved(struct generation *g, const struct blob_peer *peer)
+add_resolved(struct generation *g, const struct blob_peer *peer, const struct lookup *lookup)
 {
-    char port[8];
-    snprintf(port, sizeof port, "%u", peer->port);
-    struct addrinfo *found = NULL;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
-    int error = getaddrinfo(blob_string(g->blob, peer->host), port, &hints, &found);
-    if (error)
-        return add_unresolved(g, peer, gai_strerror(error));
+    if (lookup->error)
+        return add_unresolved(g, peer, gai_strerror(lookup->error));
     bool ok = true;
-    for (const struct addrinfo *at = found; at && ok; at = at->ai_next) {
+    for (const struct addrinfo *at = lookup->found; at && ok; at = at->ai_next) {
         struct target *target = at->ai_addrlen <= sizeof target->address ? add_target(g, peer) : NULL;
         ok = target != NULL;
         if (!ok)
@@ -88,12 +83,11 @@ add_resolved(struct generation *g, const struct blob_peer *peer)
         target->size = at->ai_addrlen;
         address_print(at->ai_addr, true, target->text);
     }
-    freeaddrinfo(found);
     return ok;
 }
 
 static bool
-open_one(struct generation *g, u32 index)
+open_one(struct generation *g, u32 index, const struct lookup *lookup)
 {
     const struct blob_upstream *record = &g->blob->upstream[index];
     struct upstream *upstream = &g->upstream[index];
@@ -105,7 +99,7 @@ open_one(struct generation *g, u32 index)
     for (u32 i = 0; i < record->peer_count; i++) {
         const struct blob_peer *peer = &g->blob->peer[record->peer + i];
         u32 before = g->target_count;
-        if (!(peer->address ? add_literal(g, peer) : add_resolved(g, peer)))
+        if (!(peer->address ? add_literal(g, peer) : add_resolved(g, peer, &lookup[record->peer + i])))
             return false;
         upstream->first_of_peer[i] = before - upstream->target;
         upstream->count = g->target_count - upstream->target;
@@ -131,16 +125,31 @@ open_shares(struct generation *g, struct upstream *upstream)
     return upstream->share;
 }
 
+/* What is known of the name of each peer that has one. */
+static struct lookup *
+look_up_peers(const struct blob *blob)
+{
+    struct lookup *lookup = calloc(blob->peer_count, sizeof *lookup);
+    for (u32 i = 1; lookup && i < blob->peer_count; i++)
+        if (!blob->peer[i].address)
+            lookup[i] = (struct lookup){.host = blob_string(blob, blob->peer[i].host), .port = blob->peer[i].port};
+    if (lookup)
+        lookup_all(lookup, blob->peer_count);
+    return lookup;
+}
+
 bool
 upstream_open(struct generation *g, const struct generation *old)
 {
+    struct lookup *lookup = look_up_peers(g->blob);
     g->upstream = calloc(g->blob->upstream_count, sizeof *g->upstream);
-    bool good = g->upstream;
+    bool good = g->upstream && lookup;
     for (u32 i = 1; i < g->blob->upstream_count && good; i++) {
         struct upstream *upstream = &g->upstream[i];
-        good = open_one(g, i) && open_shares(g, upstream) &&
+        good = open_one(g, i, lookup) && open_shares(g, upstream) &&
                (!(g->blob->upstream[i].flags & UPSTREAM_ZONE) || balance_share(g, upstream, old));
     }
+    lookup_free(lookup, g->blob->peer_count);
     return good;
 }
 

@@ -30,7 +30,7 @@ KNOWN = """127.0.0.1 localhost
 """
 ADDRESSES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14", "[2001:db8::5]"]
 ASKED = 12
-LOST = 61  # names that a silent name server is asked for, each for seconds
+LOST = 61  # names that a silent name server is asked for, each for a second
 # what stands in the group; {0} is the port that all servers have, {1} one that nobody listens to
 BOTH = [
     "server two:{0}; server 127.0.0.13:{0} weight=2;",
@@ -126,16 +126,23 @@ def unknown(ports):
 
 
 def silent(ports):
-    """While nobody answers about names, it can be told to end."""
+    """While nobody answers about names: others are served, after the time of one name; and it can be told to end."""
+    names = "".join(f"server lost{at}.example:{ports[0]}; " for at in range(LOST))
+    text = stream(["server 127.0.0.13:{0};"], ports) + f"upstream lost {{ {names} }}\n"
     with tempfile.TemporaryDirectory(prefix="spc-") as folder, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         os.chmod(folder, 0o755)
         deaf.bind(("127.0.0.53", 53))
-        names = "".join(f"server lost{at}.example:{ports[0]}; " for at in range(LOST))
-        server = make("spcd", folder, stream(["server 127.0.0.13:{0};"], ports) + f"upstream lost {{ {names} }}\n")
+        server = make("spcd", folder, text)
         server.start()
-        time.sleep(0.5)
+        yield server.wait(lambda: server.read("error.log").count("host not found") == LOST, LOST / 2), "all are asked for at once"
+        yield ask(ports[2]) == "127.0.0.13", "the others are served"
+        server.end()
+        write("/etc/resolv.conf", "nameserver 127.0.0.53\noptions timeout:30 attempts:2\n")
+        server.start()
+        time.sleep(0.3)  # so that it asks
         server.signal("TERM")
         yield server.wait(lambda: server.process.poll() is not None, 20), "TERM ends a start"
+        yield "does not end: it is killed" in server.read("error.log"), "and the log says how"
         server.kill()
 
 
@@ -143,7 +150,7 @@ def main():
     if sys.argv[1:] != ["inside"]:
         os.execvp("unshare", ["unshare", "-nm", "--propagation", "private", sys.executable, os.path.abspath(__file__), "inside"])
     folder = tempfile.mkdtemp(prefix="spc-names-")
-    for name, text in (("hosts", KNOWN), ("resolv.conf", "nameserver 127.0.0.53\n"), ("nsswitch.conf", "hosts: files dns\n")):
+    for name, text in (("hosts", KNOWN), ("resolv.conf", "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n")):
         write(f"{folder}/{name}", text)
         subprocess.run(["mount", "--bind", f"{folder}/{name}", f"/etc/{name}"], check=True)
     for address in ("2001:db8::5/128", "10.0.0.5/32"):  # a family without an address but loopback is not asked about
