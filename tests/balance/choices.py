@@ -9,6 +9,11 @@ import tempfile
 import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT + "/tests/engine")
+sys.dont_write_bytecode = True
+
+from tally import Tally  # noqa: E402
+
 BUILD = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
 KEYS = 100000
 WEIGHTS = [7, 1, 1, 3, 1, 7, 2, 2, 5, 1]
@@ -216,16 +221,13 @@ def slow_start():
         seen = every.ask(["fail 1"] * 80 + ["time 2"] + ["ask 1"] * 1600)
         yield seen[80:].count(-1) == 0 and set(seen[80:]) == set(range(80)), f"{method or 'turns'}: all start slowly"
 
+
 def main():
-    passed = failed = 0
+    tally = Tally()
     for case in (turns, shares, consistent, moved, bounded, least, times, last_method, failures, slow_start):
         for good, what in case():
-            passed += bool(good)
-            failed += not good
-            if not good:
-                print(f"FAILED {case.__name__}: {what}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+            tally.check(good, f"{case.__name__}: {what}")
+    return tally.end()
 
 
 if __name__ == "__main__":

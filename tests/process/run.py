@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 
 from peers import Origin, echoes  # noqa: E402
 from server import Server, die_with_parent  # noqa: E402
+from tally import Tally  # noqa: E402
 from wire import Ports  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
@@ -280,20 +281,16 @@ def secret(folder, port, origin):
 def main():
     held, origin = Ports(), Origin("echo")
     die_with_parent()
-    passed = failed = 0
+    tally = Tally()
     for case in (killed, alone, daemon, privileges, single, upgrade, pid, tested, secret):
         if case is privileges and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:
             os.chmod(folder, 0o755)
             for good, what in case(folder, held.take(), origin):
-                passed += bool(good)
-                failed += not good
-                if not good:
-                    print(f"FAILED {case.__name__}: {what}", flush=True)
+                tally.check(good, f"{case.__name__}: {what}")
     origin.end()
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+    return tally.end()
 
 
 if __name__ == "__main__":

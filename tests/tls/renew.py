@@ -17,6 +17,7 @@ sys.dont_write_bytecode = True
 from origins import Authority, Origin, context, speaks  # noqa: E402
 from server import Server  # noqa: E402
 from talk import Failure  # noqa: E402
+from tally import Tally  # noqa: E402
 from wire import Ports  # noqa: E402
 
 VERIFY = "proxy_ssl_verify on; proxy_ssl_name x.example; proxy_ssl_trusted_certificate "
@@ -59,21 +60,16 @@ def ask(port):
 
 
 def play_pins(server, first, port):
-    """The number of cases that went wrong."""
     table = cases(server.folder)
     servers = [f"server {{ listen 127.0.0.1:{first + at}; proxy_pass 127.0.0.1:{port}; proxy_ssl on; {directives} }}"
                for at, (_, directives, _) in enumerate(table)]
     place(server, "", "proxy_ssl_session_reuse off;\n" + "\n".join(servers))
     server.start()
-    failed = 0
     for at, (name, _, says) in enumerate(table):
         before = len(server.read("error.log"))
         seen, said = ask(first + at), server.read("error.log")
-        if (seen is None) != bool(says) or says not in said[before:]:
-            failed += 1
-            print(f"FAILED {name}: {seen}\n{said[before:]}")
+        yield (seen is None) == bool(says) and says in said[before:], f"{name}: {seen}\n{said[before:]}"
     server.end()
-    return failed, len(table)
 
 
 def place(server, main, stream):
@@ -125,7 +121,7 @@ def main():
     tools = {name: f"{build}/{name}" for name in ("spcc", "spcd")}
     held = Ports()
     first = held.take(20)
-    failed = count = 0
+    tally = Tally()
     with tempfile.TemporaryDirectory(prefix="spc-") as folder:
         os.chmod(folder, 0o755)
         ca = Authority(folder)
@@ -134,15 +130,12 @@ def main():
         for name in ("one", "two"):
             ca.issue(name, name, "extendedKeyUsage=clientAuth\n")
         port = Origin(first, speaks(context(ca, "good", clients="CERT_OPTIONAL"))).port
-        failed, count = play_pins(Server("spcd", folder, tools), first + 1, port)
+        for good, what in play_pins(Server("spcd", folder, tools), first + 1, port):
+            tally.check(good, what)
         for main_part in ("", "master_process off;"):
             for good, what in changes(Server("spcd", folder, tools), main_part, first + 19, port):
-                count += 1
-                failed += not good
-                if not good:
-                    print(f"FAILED {what} ({main_part or 'with a supervisor'})")
-    print(f"{count - failed} passed, {failed} failed")
-    return failed != 0
+                tally.check(good, f"{what} ({main_part or 'with a supervisor'})")
+    return tally.end()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ sys.dont_write_bytecode = True
 from origins import Authority, Origin, context, run, speaks  # noqa: E402
 from server import Server  # noqa: E402
 from talk import Failure  # noqa: E402
+from tally import Tally  # noqa: E402
 from wire import Ports  # noqa: E402
 
 KINDS = {"rsa": "rsa:2048", "p256": "prime256v1", "p384": "secp384r1", "p521": "secp521r1", "ed25519": "ed25519"}
@@ -153,16 +154,12 @@ def play(folder):
 
 
 def main():
-    passed = failed = 0
+    tally = Tally()
     with tempfile.TemporaryDirectory(prefix="spc-") as folder:
         os.chmod(folder, 0o755)
         for good, what in play(folder):
-            passed += bool(good)
-            failed += not good
-            if not good:
-                print(f"FAILED {what}")
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+            tally.check(good, what)
+    return tally.end()
 
 
 if __name__ == "__main__":

@@ -15,23 +15,20 @@ import crowd  # noqa: E402
 import late  # noqa: E402
 import quic  # noqa: E402
 import sizes  # noqa: E402
+from tally import Tally  # noqa: E402
 
 PARTS = [crowd, late, sizes, quic]
 
 
 def main():
-    passed = failed = 0
+    tally = Tally()
     cases = [(part, case) for part in PARTS for case in part.CASES]
     for part, case in cases:
         if sys.argv[1:] and not {part.__name__, case.__name__} & set(sys.argv[1:]):
             continue
         for good, what in case():
-            passed += bool(good)
-            failed += not good
-            if not good:
-                print(f"FAILED {case.__name__}: {what}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+            tally.check(good, f"{case.__name__}: {what}")
+    return tally.end()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ sys.path.insert(0, ROOT + "/tests/engine")
 sys.dont_write_bytecode = True
 
 from server import Server  # noqa: E402
+from tally import Tally  # noqa: E402
 from wire import Ports  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
@@ -158,16 +159,12 @@ def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     held = Ports()
     first = held.take(20)
-    passed = failed = 0
+    tally = Tally()
     for case in (several, unknown, silent):
         for good, what in case(list(range(first, first + 20))):
-            passed += bool(good)
-            failed += not good
-            if not good:
-                print(f"FAILED {case.__name__}: {what}", flush=True)
+            tally.check(good, f"{case.__name__}: {what}")
     shutil.rmtree(folder)
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+    return tally.end()
 
 
 if __name__ == "__main__":
