@@ -155,9 +155,59 @@ balance_close(struct shard *shard)
 
 /* ---- what all workers know together ---- */
 
-/* Of the same address in the group of the same name before: what it did. Its sessions are the other generation's. */
+static const struct target *sorting; /* by its text, and the first first */
+
+static int
+by_text(const void *one, const void *other)
+{
+    u32 a = *(const u32 *)one, b = *(const u32 *)other;
+    int order = strcmp(sorting[a].text, sorting[b].text);
+    return order ? order : a < b ? -1 : 1;
+}
+
+static u32 *
+sort_by_text(const struct target *target, u32 count)
+{
+    u32 *sorted = malloc(count * sizeof *sorted);
+    for (u32 i = 0; sorted && i < count; i++)
+        sorted[i] = i;
+    sorting = target;
+    if (sorted)
+        qsort(sorted, count, sizeof *sorted, by_text);
+    return sorted;
+}
+
+/* What it did; its sessions are the other generation's. */
 static void
-carry_over(const struct generation *g, const struct upstream *upstream, const struct generation *old)
+remember(struct peer *to, const struct peer *from, bool slow)
+{
+    to->fails = from->fails;
+    to->accessed = from->accessed;
+    to->checked = from->checked;
+    to->average_ms = from->average_ms;
+    to->recovering = slow ? from->recovering : 0;
+}
+
+/* From those of the same address before, in one walk along both lists: sessions wait for the lock. Of an address that
+ * stands there several times the first is the first, and so on. */
+static void
+remember_all(struct upstream *upstream, const struct target *target, const u32 *ours, const struct upstream *before,
+             const struct target *old, const u32 *theirs)
+{
+    for (u32 i = 0, j = 0; i < upstream->count && j < before->count;) {
+        const char *text = old[theirs[j]].text;
+        int order = strcmp(target[ours[i]].text, text);
+        bool last = j + 1 == before->count || strcmp(old[theirs[j + 1]].text, text) != 0;
+        if (order == 0)
+            remember(&upstream->shared->peer[ours[i]], &before->shared->peer[theirs[j]], upstream->slow);
+        i += order <= 0;
+        j += order > 0 || (order == 0 && !last);
+    }
+}
+
+/* From the group of the same name before. */
+static void
+carry_over(const struct generation *g, struct upstream *upstream, const struct generation *old)
 {
     u32 index = 0;
     for (u32 i = 1; i < old->blob->upstream_count && !index; i++)
@@ -165,23 +215,14 @@ carry_over(const struct generation *g, const struct upstream *upstream, const st
     const struct upstream *before = &old->upstream[index];
     if (!index)
         return;
+    const struct target *target = &g->target[upstream->target], *known = &old->target[before->target];
+    u32 *ours = sort_by_text(target, upstream->count), *theirs = sort_by_text(known, before->count);
     pthread_mutex_lock(before->shared->mutex);
-    for (u32 i = 0, at = 0; i < upstream->count; i++) /* mostly in the same order */
-        for (u32 tried = 0; tried < before->count; tried++, at++) {
-            at = at < before->count ? at : 0;
-            const struct peer *from = &before->shared->peer[at];
-            struct peer *to = &upstream->shared->peer[i];
-            if (strcmp(g->target[upstream->target + i].text, old->target[before->target + at].text) != 0)
-                continue;
-            to->fails = from->fails;
-            to->accessed = from->accessed;
-            to->checked = from->checked;
-            to->average_ms = from->average_ms;
-            to->recovering = upstream->slow ? from->recovering : 0;
-            at++;
-            break;
-        }
+    if (ours && theirs)
+        remember_all(upstream, target, ours, before, known, theirs);
     pthread_mutex_unlock(before->shared->mutex);
+    free(ours);
+    free(theirs);
 }
 
 bool

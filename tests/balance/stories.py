@@ -54,7 +54,7 @@ class Maker:
         twice = pick.random() < 0.2 and "consistent" not in method
         chosen = [pick.randrange(SERVERS) for _ in range(count)] if twice else pick.sample(range(SERVERS), count)
         lines = [self.server(at, backups and i and pick.random() < 0.5) for i, at in enumerate(chosen)]
-        zone = f"zone {name} 64k;" if pick.random() < 0.5 else ""
+        zone = pick.choice(["", "", f"zone {name} 64k;", "zone all 256k;"])
         return f"upstream {name} {{ {method} {zone} {' '.join(lines)} }}"
 
     def proxy(self):
