@@ -52,7 +52,7 @@ static void
 check_path(struct lint *lint, const struct word *word, const struct address *address)
 {
     static const char *const open_to_all[] = {"/tmp/", "/var/tmp/", "/dev/shm/"};
-    if (address->family != FAMILY_UNIX)
+    if (address->family != FAMILY_UNIX || address->path[0] == '@') /* an abstract name is no path */
         return;
     if (address->path[0] != '/') {
         diag(lint->unit, relative_path, word->span, show(lint->unit, address->path, strlen(address->path)));
