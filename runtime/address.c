@@ -10,7 +10,7 @@
 #include <strings.h>
 
 static socklen_t
-unix_from_blob(const char *path, struct sockaddr_un *un)
+from_path(const char *path, struct sockaddr_un *un)
 {
     size_t length = strnlen(path, sizeof un->sun_path - 1);
     un->sun_family = AF_UNIX;
@@ -38,7 +38,7 @@ address_from_blob(const struct blob *blob, const struct blob_address *record, un
         memcpy(&address->ipv6.sin6_addr, record->ip.byte, sizeof address->ipv6.sin6_addr);
         return sizeof address->ipv6;
     case FAMILY_UNIX:
-        return unix_from_blob(blob_string(blob, record->path), &address->un);
+        return from_path(blob_string(blob, record->path), &address->un);
     default:
         return 0;
     }
@@ -184,13 +184,12 @@ address_parse(char *text, union address *address)
 static const char *
 read_unix(const char *path, union address *address, socklen_t *size)
 {
-    *address = (union address){.un.sun_family = AF_UNIX};
-    *size = sizeof address->un;
     if (!*path)
         return "no path in the unix domain socket";
     if (strlen(path) >= sizeof address->un.sun_path)
         return "too long path in the unix domain socket";
-    strcpy(address->un.sun_path, path);
+    memset(address, 0, sizeof *address);
+    *size = from_path(path, &address->un);
     return NULL;
 }
 
