@@ -36,7 +36,9 @@ struct symbol {
     struct span span;
     u32 prereads;  /* what its value comes from, */
     bool prereads_known;
-    bool visiting, walked, compiling;
+    bool visiting, walked, tried;
+    u32 height; /* tables in a row to compute it, */
+    bool deep;  /* more than can be: it is not compiled */
     u32 slot; /* slot.c: its record; 0: none yet */
     const struct judged_geo *geo; /* judge_geo.c: what it has read; NULL: it is no geo */
     struct route *route[2]; /* judge_route.c: as a target, as the host of one */

@@ -288,19 +288,22 @@ check_use(struct unit *unit, const struct use *use)
 
 /* ---- does it depend on itself? ---- */
 
-enum { DEPTH_MAX = 100 }; /* of maps that use maps; deeper ones are not followed */
+enum { DEPTH_MAX = 100 }; /* of maps that use maps: nginx evaluates no more, and the stack of spcd has its end */
 
 static bool find_cycle(struct unit *unit, struct symbol *variable, u32 depth);
 
 static bool
-word_cycles(struct unit *unit, const struct word *word, u32 depth)
+word_cycles(struct unit *unit, const struct word *word, struct symbol *user, u32 depth)
 {
     const char *at = word->text, *end = at + word->size, *name;
     size_t size;
     bool found = false;
     while (!found && (name = variable_next(&at, end, &size)) != NULL) {
         struct symbol *variable = variable_find(unit, name, size);
-        found = variable != NULL && variable->kind == VARIABLE_TABLE && find_cycle(unit, variable, depth + 1);
+        if (variable == NULL || variable->kind != VARIABLE_TABLE)
+            continue;
+        found = find_cycle(unit, variable, depth + 1);
+        user->height = variable->height >= user->height ? variable->height + 1 : user->height;
     }
     return found;
 }
@@ -313,15 +316,23 @@ find_cycle(struct unit *unit, struct symbol *variable, u32 depth)
         diag(unit, variable_cycle, variable->span, show(unit, variable->name, strlen(variable->name)));
         return true;
     }
-    if (variable->walked || depth > DEPTH_MAX)
+    if (variable->walked)
         return false;
+    variable->height = depth > DEPTH_MAX ? DEPTH_MAX : 1;
+    if (depth > DEPTH_MAX)
+        return false; /* whoever asks is too high above */
     const struct node *node = variable->node;
     bool map = node->row == &directives[DIRECTIVE_map] || node->row == &directives[DIRECTIVE_num_map];
     variable->visiting = variable->walked = true;
-    bool found = node->word_count > 2 && word_cycles(unit, &node->word[1], depth);
+    bool found = node->word_count > 2 && word_cycles(unit, &node->word[1], variable, depth);
     for (const struct node *entry = node->first; map && entry != NULL && !found; entry = entry->next)
-        found = entry->word_count > 1 && word_cycles(unit, &entry->word[1], depth);
+        found = entry->word_count > 1 && word_cycles(unit, &entry->word[1], variable, depth);
     variable->visiting = false;
+    if (!found && variable->height > DEPTH_MAX) {
+        diag(unit, variable_deep, variable->span, show(unit, variable->name, strlen(variable->name)), DEPTH_MAX);
+        variable->height = 0; /* said once for all above it */
+        found = variable->deep = true;
+    }
     return found;
 }
 

@@ -51,13 +51,12 @@ u32
 slot_find(struct unit *unit, const char *name)
 {
     struct symbol *symbol = variable_find(unit, name, strlen(name));
-    if (symbol == NULL || symbol->slot != 0 || symbol->compiling)
+    if (symbol == NULL || symbol->tried || symbol->deep)
         return symbol == NULL ? 0 : symbol->slot; /* one that is being compiled depends on itself: reported */
     struct blob_slot record = {.name = image_text(unit, symbol->name, strlen(symbol->name))};
-    symbol->compiling = true;
+    symbol->tried = true;
     if (compile_symbol(unit, symbol, &record))
         symbol->slot = image_add(unit, SECTION_slot, &record, symbol->span);
-    symbol->compiling = false;
     return symbol->slot;
 }
 
