@@ -83,7 +83,7 @@ read_v2_peers(const u8 *data, int family, size_t size, struct introduction *foun
 static size_t
 read_v2(const u8 *data, size_t size, bool udp, struct introduction *found)
 {
-    if (size < V2_HEAD || data[12] >> 4 != 2)
+    if (data[12] >> 4 != 2)
         return 0;
     size_t length = (size_t)data[14] << 8 | data[15], all = V2_HEAD + length;
     u32 transport = data[13] & 15;
@@ -102,16 +102,37 @@ read_v2(const u8 *data, size_t size, bool udp, struct introduction *found)
     return all;
 }
 
+static bool
+is_v2(const u8 *data, size_t size)
+{
+    return size >= V2_HEAD && memcmp(data, preamble_signature, PREAMBLE_SIGNATURE) == 0;
+}
+
 static size_t
 read_any(const u8 *data, size_t size, bool udp, struct introduction *found)
 {
-    bool binary = size >= PREAMBLE_SIGNATURE && memcmp(data, preamble_signature, PREAMBLE_SIGNATURE) == 0;
-    return binary ? read_v2(data, size, udp, found) : read_v1(data, size, found);
+    return is_v2(data, size) ? read_v2(data, size, udp, found) : read_v1(data, size, found);
+}
+
+static void
+say_broken_v2(const struct session *s, const u8 *data, size_t size)
+{
+    size_t length = (size_t)data[14] << 8 | data[15];
+    if (data[12] >> 4 != 2)
+        session_log(s, LEVEL_ERROR, 0, "unknown PROXY protocol version: %d", data[12] >> 4);
+    else if (V2_HEAD + length > size)
+        session_log(s, LEVEL_ERROR, 0, "header is too large");
+    else
+        session_log(s, LEVEL_ERROR, 0, "broken header: %zu bytes are too few for its addresses", length);
 }
 
 static void
 say_broken(const struct session *s, const u8 *data, size_t size)
 {
+    if (is_v2(data, size)) {
+        say_broken_v2(s, data, size);
+        return;
+    }
     size_t line = 0;
     char text[HEADER_MAX + 1];
     while (line < size && data[line] != '\r' && data[line] != '\n')
@@ -143,17 +164,8 @@ believe(struct session *s, const struct preamble_peer *client)
                          : (server->trusted && geo_value(s->shard->blob, server->trusted, &s->address)) ||
                                host_has(s->shard->generation, server->trusted_host, server->trusted_host_count,
                                         &s->address);
-    union client_address address = {0};
-    if (!trusted)
-        return;
-    if (inet_pton(AF_INET, client->ip, &address.ipv4.sin_addr) == 1)
-        address.ipv4.sin_family = AF_INET;
-    else if (inet_pton(AF_INET6, client->ip, &address.ipv6.sin6_addr) == 1)
-        address.ipv6.sin6_family = AF_INET6;
-    else
-        return;
-    address.ipv4.sin_port = htons(client->port); /* at the same place in both */
-    s->address = address;
+    if (trusted)
+        preamble_address(client, &s->address);
 }
 
 static void
@@ -261,8 +273,7 @@ size_t
 introduction_again(const u8 *data, size_t size)
 {
     struct introduction ignored;
-    bool binary = size >= PREAMBLE_SIGNATURE && memcmp(data, preamble_signature, PREAMBLE_SIGNATURE) == 0;
-    return binary ? read_v2(data, size, true, &ignored) : 0;
+    return is_v2(data, size) ? read_v2(data, size, true, &ignored) : 0;
 }
 
 static void

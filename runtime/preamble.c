@@ -50,6 +50,50 @@ put_u16(struct header *header, u16 value)
     put(header, &value, sizeof value);
 }
 
+/* ---- whose addresses ---- */
+
+bool
+preamble_address(const struct preamble_peer *peer, union client_address *found)
+{
+    union client_address address = {0};
+    if (address_read_ipv4(peer->ip, &address.ipv4.sin_addr)) /* as nginx, which lets zeros lead */
+        address.ipv4.sin_family = AF_INET;
+    else if (inet_pton(AF_INET6, peer->ip, &address.ipv6.sin6_addr) == 1)
+        address.ipv6.sin6_family = AF_INET6;
+    else
+        return false;
+    address.ipv4.sin_port = htons(peer->port); /* at the same place in both */
+    *found = address;
+    return true;
+}
+
+static void
+map_to_ipv6(union client_address *address)
+{
+    if (address->any.sa_family != AF_INET)
+        return;
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = address->ipv4.sin_port};
+    mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
+    memcpy(&mapped.sin6_addr.s6_addr[12], &address->ipv4.sin_addr, sizeof address->ipv4.sin_addr);
+    address->ipv6 = mapped;
+}
+
+/* A header has one family for both. Where the client is one that a header named (set_real_ip_from), ours may be of
+ * another: in place of a unix socket then stands the address that it named as ours, and IPv4 is written as IPv6. */
+static void
+agree(struct session *s, union client_address *client, union client_address *local)
+{
+    const struct preamble_peer *named = s->values && s->values->preamble.known ? &s->values->preamble.server : NULL;
+    if (client->any.sa_family == local->any.sa_family || client->any.sa_family == AF_UNIX)
+        return;
+    if (local->any.sa_family == AF_UNIX && named)
+        preamble_address(named, local);
+    if (local->any.sa_family == AF_UNIX || client->any.sa_family == local->any.sa_family)
+        return;
+    map_to_ipv6(client);
+    map_to_ipv6(local);
+}
+
 /* ---- version 1 ---- */
 
 static void
@@ -156,10 +200,11 @@ preamble_write(struct session *s, u8 *data, size_t size)
 {
     struct header header = {data, size, 0};
     const struct blob_proxy *proxy = session_proxy(s);
-    union client_address local = session_local_address(s);
+    union client_address client = s->address, local = session_local_address(s);
+    agree(s, &client, &local);
     if (proxy->flags & PROXY_PROTOCOL_V2)
-        write_v2(&header, s, proxy, &s->address, &local);
+        write_v2(&header, s, proxy, &client, &local);
     else
-        write_v1(&header, &s->address, &local);
+        write_v1(&header, &client, &local);
     return header.at > size || header.at > UINT16_MAX ? 0 : header.at;
 }

@@ -1029,6 +1029,10 @@ extern const u8 preamble_signature[PREAMBLE_SIGNATURE];
 /* Write the header that the proxy asks for; its size in bytes, 0 if it does not fit. */
 size_t preamble_write(struct session *session, u8 *data, size_t size);
 
+/* The address that a header's text means. False: it means none, and found is left alone. */
+struct preamble_peer;
+bool preamble_address(const struct preamble_peer *peer, union client_address *found);
+
 /* ---- introduction.c: the same, read ---- */
 
 /* Read the header that the client begins with, if it is to. */
