@@ -168,7 +168,7 @@ pause_accepting(struct shard *shard, int error)
     worker->counter[COUNTER_accept_failed]++;
     log_write(&shard->generation->logger, LEVEL_CRIT, 0, error, "accept4() failed");
     listen_stop(shard);
-    ev_timer_start(worker->loop, &worker->accept_pause);
+    ev_timer_again(worker->loop, &worker->accept_pause);
 }
 
 static void

@@ -139,8 +139,9 @@ worker_look_at_clock(struct ev_loop *loop)
 static void
 on_accept_pause(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)loop, (void)events;
+    (void)events;
     struct worker *worker = timer->data;
+    ev_timer_stop(loop, timer); /* which repeats, so that each pause is as long as the first */
     if (worker->shard)
         listen_start(worker->shard);
 }
@@ -197,7 +198,7 @@ worker_start(u32 number, const struct blob *blob)
     deadlines_open(worker);
     ev_async_init(&worker->wake, on_wake);
     worker->wake.data = worker;
-    ev_timer_init(&worker->accept_pause, on_accept_pause, (double)ACCEPT_PAUSE_MS / 1000, 0);
+    ev_timer_init(&worker->accept_pause, on_accept_pause, 0, (double)ACCEPT_PAUSE_MS / 1000);
     worker->accept_pause.data = worker;
     sigset_t all, before;
     sigfillset(&all);

@@ -253,21 +253,24 @@ def deaf_origin(folder, short):
 # ---- used up ----
 
 def descriptors(folder, short):
-    """So few that not all clients have room: who is there goes on, who waits comes in when there is."""
+    """So few that not all clients have room: who is there goes on, who waits comes in when there is. A session takes two,
+    so with an even number of them or an odd one it is accepting or connecting that finds none."""
     del short
-    with Soak(folder, "", prelude="worker_rlimit_nofile 64;") as soak:
-        lasting = connect(FIRST)
-        clients = [connect(FIRST) for _ in range(60)]
-        time.sleep(0.3)
-        said = soak.server.read("error.log")
-        lasting.sendall(b"still here")
-        yield receive_exactly(lasting, 10) == b"still here", "who is there goes on"
-        yield "Too many open files" in said, "the log says what is missing"
-        yield said.count("accept4() failed") <= 4, "and not for each connection"
-        for client in clients:
-            client.close()
-        yield soak.server.wait(soak.probe), "when some have left, others come in"
-        lasting.close()
+    for limit in (64, 65):
+        with Soak(folder, "", prelude=f"worker_rlimit_nofile {limit};") as soak:
+            lasting = connect(FIRST)
+            clients = [connect(FIRST) for _ in range(60)]
+            time.sleep(2)
+            said = soak.server.read("error.log")
+            lasting.sendall(b"still here")
+            yield receive_exactly(lasting, 10) == b"still here", f"{limit}: who is there goes on"
+            yield "Too many open files" in said, f"{limit}: the log says what is missing"
+            yield said.count("accept4() failed") <= 12, f"{limit}: a few times a second at most, for as long as it lasts"
+            for client in clients:
+                client.close()
+            yield soak.server.wait(soak.probe), f"{limit}: when some have left, others come in"
+            lasting.close()
+        os.unlink(folder + "/error.log")
 
 
 def ports(folder, short):
