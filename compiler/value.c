@@ -361,14 +361,14 @@ value_network(const char *text, size_t size, struct network *network)
 enum reading
 value_percent(const char *text, size_t size, u64 *hundredths)
 {
-    u64 whole, part = 0;
+    u64 whole = 0, part = 0;
     if (size == 0 || text[size - 1] != '%')
         return READ_MALFORMED;
     const char *end = text + size - 1, *dot = memchr(text, '.', size);
     const char *stop = dot != NULL ? dot : end;
-    if (value_number(text, (size_t)(stop - text), &whole) != READ_OK)
-        return READ_MALFORMED;
     size_t digits = dot != NULL ? (size_t)(end - dot - 1) : 0;
+    if ((stop > text || digits == 0) && value_number(text, (size_t)(stop - text), &whole) != READ_OK)
+        return READ_MALFORMED;
     if (digits > 2 || (digits > 0 && value_number(dot + 1, digits, &part) != READ_OK))
         return READ_MALFORMED;
     if (whole > 100)

@@ -33,8 +33,6 @@ rate_of(struct session *s, u64 rate, u32 value)
     if (!value)
         return rate;
     bool whole = expr_text(s, &s->shard->blob->expr[value], text, sizeof text);
-    if (whole && !text[0])
-        return 0;
     errno = 0;
     u64 number = strtoull(text, &unit, 10);
     u32 shift = unit[0] == 'k' || unit[0] == 'K' ? 10 : unit[0] == 'm' || unit[0] == 'M' ? 20 : 0;

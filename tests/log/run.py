@@ -4,7 +4,8 @@
     tests/log/run.py [--count N] [--seed S]
 
 N sessions, one after the other, send bytes made up at random wherever a client has a say: SNI and ALPN
-of a ClientHello, addresses and TLVs of PROXY headers, anything else before the content. Each must leave one line in
+of a ClientHello, addresses and TLVs of PROXY headers, names of MQTT and HTTP, anything else before the content; some of
+it is told in the error log too, as where a session shall go. Each must leave one line in
 every log, and each line must parse. Programs: as for tests/run. Last line: "N passed, N failed".
 """
 import argparse
@@ -196,16 +197,21 @@ def syslog_unknown():
 
 STREAM = """
     log_format plain 'one [$ssl_preread_server_name] [$ssl_preread_alpn_protocols] [$proxy_protocol_addr] '
-                     '[$proxy_protocol_tlv_authority] [$proxy_protocol_tlv_alpn] [$proxy_protocol_tlv_0xee] two';
+                     '[$proxy_protocol_tlv_authority] [$proxy_protocol_tlv_alpn] [$proxy_protocol_tlv_0xee] '
+                     '[$mqtt_preread_clientid] [$mqtt_preread_username] [$http_preread_host] [$begin] two';
     log_format quoted escape=json '{{"a":"$ssl_preread_server_name","b":"$ssl_preread_alpn_protocols",'
                      '"c":"$proxy_protocol_tlv_authority","d":"$proxy_protocol_tlv_alpn",'
-                     '"e":"$proxy_protocol_tlv_0xee"}}';
+                     '"e":"$proxy_protocol_tlv_0xee","f":"$mqtt_preread_clientid $begin"}}';
     log_format typed json {{
         a $ssl_preread_server_name;
         b "alpn: $ssl_preread_alpn_protocols";
         c $proxy_protocol_tlv_authority;
         d $proxy_protocol_tlv_alpn;
         e $proxy_protocol_tlv_0xee;
+        f $mqtt_preread_clientid;
+        g "<$mqtt_preread_username>";
+        h $http_preread_host;
+        i $begin;
         port $proxy_protocol_port;
         status $status;
     }}
@@ -215,7 +221,20 @@ STREAM = """
     access_log {dir}/named/at-$ssl_preread_server_name$proxy_protocol_tlv_authority plain;
     error_log {dir}/error.text info;
     error_log {dir}/error.json info format=json;
+    map $ssl_preread_server_name$mqtt_preread_clientid$proxy_protocol_tlv_authority $begin {{
+        "~^(?<first>.{{1,9}})" "$first-$1";
+    }}
     server {{ listen 127.0.0.1:{hello}; ssl_preread on; return bye; }}
+    server {{
+        listen 127.0.0.1:{routed} proxy_protocol;
+        ssl_preread on;
+        mqtt_preread on;
+        http_preread on;
+        preread_timeout 50ms;
+        proxy_bind $proxy_protocol_tlv_authority;
+        proxy_download_rate $begin;
+        proxy_pass $ssl_preread_server_name$mqtt_preread_clientid$mqtt_preread_username$http_preread_host/;
+    }}
     server {{ listen 127.0.0.1:{proxied} proxy_protocol; return bye; }}
     server {{ listen 127.0.0.1:{both} proxy_protocol; ssl_preread on; return bye; }}
 """
@@ -244,6 +263,20 @@ def client_hello(chance, name=None):
     return b"\x16\3\1" + sized(b"\1" + sized(body, 3), 2)
 
 
+def mqtt(chance):
+    body = sized(b"MQTT", 2) + b"\4\x82\0\x3c" + sized(some(chance, 50), 2) + sized(some(chance, 50), 2)
+    return b"\x10" + bytes([len(body)]) + body
+
+
+def first_packet(chance):
+    kind = chance.random()
+    if kind < 0.3:
+        return mqtt(chance)
+    if kind < 0.5:
+        return b"GET / HTTP/1.1\r\nHost: " + some(chance, 60) + b"\r\n\r\n"
+    return client_hello(chance) if kind < 0.9 else some(chance, 300)
+
+
 def header(chance):
     kind = chance.random()
     if kind < 0.1:
@@ -260,9 +293,11 @@ def check_logs(play, count):
         need(re.fullmatch(rb"one \[[ -~]*\] two\n", line), f"plain.log: {line}")
     for line in play.await_lines("quoted.log", count):
         json.loads(line.decode("utf-8", "surrogateescape"))
-    for line in play.await_lines("typed.log", count):
-        found = json.loads(line.decode("utf-8"))
-        need(found["status"] in (200, 400, 500) and list(found)[-1] == "status", f"typed.log: {line}")
+    typed = [json.loads(line.decode("utf-8")) for line in play.await_lines("typed.log", count)]
+    missing = [key for key in "abcdefgi" if not any(one[key] for one in typed)]  # h: no such host is one
+    need(not missing, f"never there: {missing}")
+    for found in typed:
+        need(found["status"] in (200, 400, 500) and list(found)[-1] == "status", f"typed.log: {found}")
     for name in ("plain.log", "quoted.log", "typed.log"):
         data = open(f"{play.folder}/{name}", "rb").read()
         need(data.count(b"\n") == count and data.endswith(b"\n"), f"{name}: {data.count(10)} lines, not {count}")
@@ -277,13 +312,15 @@ def check_logs(play, count):
 
 def injection(count, seed):
     chance = random.Random(seed)
-    with Play(STREAM, ["hello", "proxied", "both"]) as play:
+    with Play(STREAM, ["hello", "proxied", "both", "routed"]) as play:
         os.mkdir(f"{play.folder}/named")
         play.visit("hello", client_hello(chance, b"good"))
         for _ in range(count):
-            port = chance.choice(("hello", "proxied", "both"))
+            port = chance.choice(("hello", "proxied", "both", "routed"))
             data = header(chance) if port != "hello" else b""
-            if port != "proxied":
+            if port == "routed":
+                data += first_packet(chance)
+            elif port != "proxied":
                 data += client_hello(chance) if chance.random() < 0.9 else some(chance, 300)
             play.visit(port, data)
         check_logs(play, count + 1)
