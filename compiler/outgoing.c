@@ -33,7 +33,7 @@ outgoing_compile(struct unit *unit, const struct scope *scope, struct blob_proxy
     static const struct landing keepalive[] = {
         INTO(proxy, keepalive_idle_s), INTO(proxy, keepalive_interval_s), INTO(proxy, keepalive_count)};
     const struct node *node = node_of(scope, DIRECTIVE_proxy_bind);
-    if (node != NULL && strcmp(node->word[1].text, "off") != 0) {
+    if (node != NULL && (node->word_count > 2 || strcmp(node->word[1].text, "off") != 0)) {
         if (expr_is_dynamic(&node->word[1]))
             proxy->bind_value = expr_compile(unit, &node->word[1]);
         else

@@ -94,7 +94,7 @@ adopt(struct surroundings *s)
     struct generation *g = generation_open(s, control.current);
     if (!g || !start_workers(s)) {
         if (control.channel < 0)
-            supervisor_settle_pid(control.current->surroundings, s);
+            pid_settle(control.current->surroundings, s);
         surroundings_unlink(s, control.current->surroundings);
         surroundings_close(s, control.current->surroundings);
         return false;
@@ -330,7 +330,7 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
         next = supervisor_open(control.options, current, &control.current->logger);
         if (!next || !adopt(next))
             break;
-        supervisor_settle_pid(next, current);
+        pid_settle(next, current);
         surroundings_unlink(current, next);
         break;
     case SIGUSR1:
@@ -472,7 +472,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     ev_run(control.loop, 0);
     if (channel < 0) {
         surroundings_unlink(control.current->surroundings, NULL);
-        supervisor_remove_pid(control.current->surroundings);
+        pid_remove(control.current->surroundings);
     }
     close_all();
     return 0;

@@ -422,10 +422,6 @@ struct surroundings *supervisor_open(const struct options *options, const struct
 /* The same for the blob that old has: its files have changed. */
 struct surroundings *supervisor_renew(const struct surroundings *old, const struct logger *logger);
 
-/* Remove the pid file; or that of surroundings that others won against, unless theirs is the same. */
-void supervisor_remove_pid(const struct surroundings *surroundings);
-void supervisor_settle_pid(const struct surroundings *kept, const struct surroundings *lost);
-
 /* Say that USR2 is not obeyed. */
 void supervisor_refuse_upgrade(const struct logger *logger);
 
@@ -440,6 +436,18 @@ int control_run(struct surroundings *first, int channel, const struct options *o
 
 /* A generation has one worker fewer: its last session there is over. Called from workers. */
 void control_wake(void);
+
+/* ---- pid.c: the pid file that a blob may name ---- */
+
+/* Write it, or die. */
+void pid_write(const struct surroundings *surroundings);
+
+/* Write it if it is not old's. False: logged why. */
+bool pid_renew(const struct surroundings *surroundings, const struct surroundings *old, const struct logger *logger);
+
+/* Remove it; or that of surroundings that others won against, unless theirs is the same. */
+void pid_remove(const struct surroundings *surroundings);
+void pid_settle(const struct surroundings *kept, const struct surroundings *lost);
 
 /* ---- lookup.c: the addresses of names ---- */
 

@@ -52,51 +52,6 @@ uptime(void)
     return now.tv_sec;
 }
 
-/* ---- the pid file ---- */
-
-static const char *
-pid_path(const struct surroundings *s)
-{
-    return blob_string(&s->mapping->blob, s->mapping->blob.main[1].pid);
-}
-
-/* False: it cannot be written, and errno says why. */
-static bool
-write_pid(const struct surroundings *s)
-{
-    if (pid_path(s)[0] == '\0')
-        return true;
-    FILE *file = fopen(pid_path(s), "we");
-    if (!file)
-        return false;
-    bool good = fprintf(file, "%d\n", getpid()) > 0;
-    return fclose(file) == 0 && good;
-}
-
-/* As in nginx, a reload is refused if it wants a pid file that cannot be written. */
-static bool
-renew_pid(const struct surroundings *s, const struct surroundings *old, const struct logger *logger)
-{
-    if (!old || strcmp(pid_path(s), pid_path(old)) == 0 || write_pid(s))
-        return true;
-    log_write(logger, LEVEL_EMERG, 0, errno, "writing %s failed", pid_path(s));
-    return false;
-}
-
-void
-supervisor_settle_pid(const struct surroundings *kept, const struct surroundings *lost)
-{
-    if (strcmp(pid_path(kept), pid_path(lost)) != 0)
-        supervisor_remove_pid(lost);
-}
-
-void
-supervisor_remove_pid(const struct surroundings *s)
-{
-    if (pid_path(s)[0] != '\0')
-        unlink(pid_path(s));
-}
-
 /* ---- what both kinds of process do ---- */
 
 struct surroundings *
@@ -115,7 +70,7 @@ supervisor_open(const struct options *options, const struct surroundings *old, c
     }
     struct surroundings *s = surroundings_new(mapping);
     if (surroundings_open(s, old, options->test, logger)) {
-        if (renew_pid(s, old, logger))
+        if (pid_renew(s, old, logger))
             return s;
         surroundings_unlink(s, old);
     }
@@ -323,10 +278,10 @@ take_answer(struct supervisor *v, int kind)
     v->pending = NULL;
     if (kind == MESSAGE_TAKEN) {
         use(v, next);
-        supervisor_settle_pid(next, old);
+        pid_settle(next, old);
         drop(old, next);
     } else {
-        supervisor_settle_pid(old, next);
+        pid_settle(old, next);
         drop(next, old);
     }
     if (v->reload_again) {
@@ -483,8 +438,7 @@ supervisor_run(const struct options *options)
     raise_limits(s);
     use(&v, s);
     sigset_t set = block_signals(flags & MAIN_MASTER);
-    if (!write_pid(s))
-        die("writing %s: %s", pid_path(s), strerror(errno));
+    pid_write(s);
     if (!(flags & MAIN_MASTER)) {
         free(v.logger_fd);
         return control_run(s, -1, options);
@@ -492,7 +446,7 @@ supervisor_run(const struct options *options)
     v.signals = signalfd(-1, &set, SFD_CLOEXEC);
     start_server(&v);
     int status = supervise(&v);
-    supervisor_remove_pid(v.current);
+    pid_remove(v.current);
     surroundings_close(v.current, NULL);
     free(v.logger_fd);
     return status;
