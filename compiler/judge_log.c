@@ -61,22 +61,34 @@ judge_syslog_parameter(struct unit *unit, const struct word *word, u32 start, co
     return true;
 }
 
+/* Which of those that have a value text is, as a bit. */
+static u32
+syslog_bit(const char *text)
+{
+    static const char *const names[] = {"server=", "facility=", "severity=", "tag="};
+    u32 bit = 0;
+    for (u32 i = 0; i < sizeof names / sizeof *names; i++)
+        bit |= begins_with(text, names[i]) ? 1u << i : 0;
+    return bit;
+}
+
 static void
 judge_syslog(struct unit *unit, const struct word *word)
 {
-    bool server = false;
-    u32 at = (u32)strlen("syslog:");
+    u32 said = 0, at = (u32)strlen("syslog:");
     while (at <= word->size) {
         size_t size = strcspn(word->text + at, ",");
         const char *text = arena_text(&unit->arena, word->text + at, size);
-        server |= begins_with(text, "server=");
+        if (said & syslog_bit(text))
+            diag(unit, syslog_again, word_part(word, at, at + (u32)size), show(unit, text, size));
+        said |= syslog_bit(text);
         if (!judge_syslog_parameter(unit, word, at, text)) {
             diag(unit, syslog_parameter, word_part(word, at, at + (u32)size), show(unit, text, size));
             return;
         }
         at += (u32)size + 1;
     }
-    if (!server)
+    if (!(said & syslog_bit("server=")))
         diag(unit, syslog_server, word->span, judge_show(unit, word));
 }
 

@@ -215,7 +215,7 @@ open_loggers(struct generation *g)
     }
     for (u32 i = 0; i < blob->log_count; i++) {
         u32 file = surroundings_log(g->surroundings, &blob->log[i]);
-        g->log_fd[i] = file == UINT32_MAX ? log_default.fd[0] : g->surroundings->log[file];
+        g->log_fd[i] = file == UINT32_MAX ? STDERR_FILENO : g->surroundings->log[file];
         if (blob->log[i].sink == SINK_SYSLOG)
             g->log_fd[i] = open_syslog(g, &blob->log[i]);
     }

@@ -190,7 +190,7 @@ struct log_pace {
 
 /* Where the lines of the main context or of one server go. */
 struct logger {
-    const struct blob *blob;  /* of the sinks; NULL: only standard error is among them */
+    const struct blob *blob;  /* of the sinks; NULL: no syslog is among them */
     const struct blob_log *sink;
     const int *fd;    /* one for each sink */
     struct log_pace *pace; /* the same; NULL: no rate= is kept */
@@ -355,7 +355,8 @@ void surroundings_close(struct surroundings *surroundings, const struct surround
 /* Remove the unix sockets from the file system, but those that kept has too. */
 void surroundings_unlink(const struct surroundings *surroundings, const struct surroundings *kept);
 
-/* The main context's logger over these files. fd is room for the blob's log records. */
+/* The main context's logger over these files, in place of the one that logger is. fd is room for the blob's log
+ * records, and may be the old one's. */
 void surroundings_logger(const struct surroundings *surroundings, struct logger *logger, int *fd);
 
 /* The place of the listener's socket for a worker in socket[]. */

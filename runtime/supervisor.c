@@ -207,12 +207,13 @@ supervisor_refuse_upgrade(const struct logger *logger)
 static void
 use(struct supervisor *v, struct surroundings *s)
 {
-    free(v->logger_fd);
-    v->logger_fd = malloc((s->mapping->blob.log_count + 1) * sizeof *v->logger_fd);
-    if (!v->logger_fd)
+    int *fd = malloc((s->mapping->blob.log_count + 1) * sizeof *fd);
+    if (!fd)
         die("no memory for the log");
     v->current = s;
-    surroundings_logger(s, &v->logger, v->logger_fd);
+    surroundings_logger(s, &v->logger, fd);
+    free(v->logger_fd);
+    v->logger_fd = fd;
 }
 
 static void

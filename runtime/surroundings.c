@@ -334,18 +334,31 @@ surroundings_open_logs(struct surroundings *s, const struct logger *logger)
     return true;
 }
 
+/* Where a sink of the main context is written to. A syslog whose host is not found loses lines; the server says so. */
+static int
+open_sink(const struct surroundings *s, const struct blob_log *sink)
+{
+    const char *why;
+    u32 place = surroundings_log(s, sink);
+    if (sink->sink == SINK_SYSLOG)
+        return syslog_open(&s->mapping->blob, sink, &why);
+    return place == UINT32_MAX ? STDERR_FILENO : s->log[place];
+}
+
 void
 surroundings_logger(const struct surroundings *s, struct logger *logger, int *fd)
 {
     const struct blob *blob = &s->mapping->blob;
     const struct blob_main *main = &blob->main[1];
+    for (u32 i = 0; i < logger->count; i++)
+        if (logger->sink[i].sink == SINK_SYSLOG && logger->fd[i] >= 0)
+            close(logger->fd[i]);
     *logger = log_default;
     if (main->log_count == 0)
         return;
-    *logger = (struct logger){.sink = &blob->log[main->log], .fd = fd, .count = main->log_count};
+    *logger = (struct logger){.blob = blob, .sink = &blob->log[main->log], .fd = fd, .count = main->log_count};
     for (u32 i = 0; i < main->log_count; i++) {
-        u32 place = surroundings_log(s, &logger->sink[i]);
-        fd[i] = place == UINT32_MAX ? log_default.fd[0] : s->log[place];
+        fd[i] = open_sink(s, &logger->sink[i]);
         if (logger->sink[i].level > logger->level)
             logger->level = logger->sink[i].level;
     }

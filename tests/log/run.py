@@ -45,7 +45,7 @@ def need(condition, what):
 class Play:
     """A server in a folder of its own."""
 
-    def __init__(self, stream, ports, level="info"):
+    def __init__(self, stream, ports, level="info", target=None):
         self.folder = tempfile.mkdtemp(prefix="spc-log-")
         self.ports = {name: Ports().take() for name in ports}
         build = os.environ.get("SPCD_BUILD", "build")
@@ -53,7 +53,10 @@ class Play:
         self.server = Server("spcd", self.folder, tools)
         text = stream.format(dir=self.folder, **self.ports)
         settings = {"workers": "1", "level": level, "connections": "512"}
-        need(self.server.place(self.server.whole_config("", text, settings)), "spcc refuses the configuration")
+        whole = self.server.whole_config("", text, settings)
+        if target:
+            whole = whole.replace(f"error_log {self.folder}/error.log", f"error_log {target}")
+        need(self.server.place(whole), "spcc refuses the configuration")
         self.server.start()
 
     def __enter__(self):
@@ -191,6 +194,44 @@ def syslog_unknown():
         need(play.visit("front") == b"hello", "a server without syslog does not serve")
         play.await_lines("a.log", 1)
         need('host not found in syslog "nobody.invalid"' in play.server.read("error.log"), "nothing is said")
+
+
+def syslog_alone():
+    """Nothing but syslog, from the supervisor's first line to the server's last."""
+    heard = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+
+        def hear(what):
+            while not heard or what not in heard[-1]:
+                need(select.select([listener], [], [], PATIENCE)[0], f"syslog heard no \"{what}\": {heard}")
+                heard.append(listener.recv(65536).decode())
+            need(re.match(r"<18\d>\w{3} [ \d]\d [\d:]{8} \S+ edge: \d{4}/", heard[-1]), f"syslog heard: {heard[-1]}")
+
+        target = f"syslog:server=127.0.0.1:{listener.getsockname()[1]},tag=edge"
+        with Play("server {{ listen 127.0.0.1:{front}; return hello; }}", ["front"], "notice", target) as play:
+            hear("start server process")
+            need(play.visit("front") == b"hello", "a server with syslog alone does not serve")
+            play.server.signal("HUP")
+            hear("new sessions take the new configuration")
+            play.server.signal("USR1")
+            hear("reopening logs")
+            child = int(re.search(r"start server process (\d+)", " ".join(heard))[1])
+            os.kill(child, signal.SIGKILL)
+            hear("exited on signal 9")
+            hear("start server process")
+            play.end()
+            hear("sessions ended")
+            need(not play.server.read("error.log") and not play.server.read("stderr"), "something is said elsewhere")
+
+
+def standard_error():
+    """Not the file of -e, which is for what the blob does not say."""
+    with Play("server {{ listen 127.0.0.1:{front}; return hello; error_log stderr info; }}", ["front"]) as play:
+        play.visit("front")
+        play.await_lines("stderr", 1)
+        need("connected to" in play.server.read("stderr"), "nothing on standard error")
+        need("connected to" not in play.server.read("error.log"), "a line is in the wrong place")
 
 
 # ---- injection ----
@@ -334,7 +375,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     wish = parser.parse_args()
     passed = failed = 0
-    for test in (memory, as_json, rate, syslog_host, syslog_unknown, lambda: injection(wish.count, wish.seed)):
+    for test in (memory, as_json, rate, syslog_host, syslog_unknown, syslog_alone, standard_error, lambda: injection(wish.count, wish.seed)):
         try:
             test()
             passed += 1
