@@ -180,12 +180,14 @@ check: check-deps
 	@$(MAKE) --no-print-directory -s -j2 SAN=1 all units replays
 	@tests/check
 
-# Tables and expressions made up at random, 20,000 of their values, and 10,000 first packets, in nginx and here.
+# Made up at random, in nginx and here: 20,000 values of tables and expressions, 10,000 first packets, 3,200 clients of 400 servers,
+# 100 servers of datagrams.
 differential: check-deps
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tests/differential/run.py --seed 1000 --count 20000
 	@tests/preread/run.py --seed 1000 --count 10000
 	@tests/preread/phases.py --seed 1000 --servers 400
+	@tests/udp/stories.py --seed 1000 --servers 100
 
 # What wears a proxy out, each thing for some seconds.
 soak: check-deps
