@@ -22,6 +22,7 @@ struct access_log {
     ev_timer every;
     double looked; /* when it last fired */
     double said; /* when a file that a line names last failed, by the log */
+    bool torn;   /* what was written last lacks its end: the disk was full */
 };
 
 /* ---- lines ---- */
@@ -88,6 +89,17 @@ is_unwanted(struct session *s, const struct blob_access *record)
 
 /* ---- writing ---- */
 
+/* In one write, so that lines of several workers do not mix. One that was torn does not take the next one with it. */
+static bool
+append(struct access_log *log, int fd, const void *data, size_t size)
+{
+    if (log->torn && write(fd, "\n", 1) != 1)
+        return false;
+    ssize_t wrote = write(fd, data, size);
+    log->torn = wrote > 0 && wrote < (ssize_t)size && !log->record->gzip;
+    return wrote == (ssize_t)size;
+}
+
 static void
 write_out(struct shard *shard, const struct blob_access *record, const void *data, size_t size, u32 lines)
 {
@@ -99,7 +111,7 @@ write_out(struct shard *shard, const struct blob_access *record, const void *dat
     else if (log->sink == SINK_SYSLOG)
         good = syslog_send(shard->blob, log, fd, log->severity, data, size - 1); /* without the newline */
     else
-        good = write(fd, data, size) == (ssize_t)size;
+        good = append(&shard->access[record - shard->blob->access], fd, data, size);
     shard->worker->counter[COUNTER_lines_lost] += good ? 0 : lines;
 }
 

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -234,6 +235,33 @@ def standard_error():
         need("connected to" not in play.server.read("error.log"), "a line is in the wrong place")
 
 
+def full_disk():
+    """On a disk of 16 kB: every line is whole or counted as lost, and one that was torn spoils no other."""
+    disk, line = tempfile.mkdtemp(prefix="spc-disk-"), "begin " + "x" * 300 + " end"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=777", "spc", disk], check=False).returncode:
+        os.rmdir(disk)
+        return  # only root may
+    try:
+        with open(f"{disk}/filler", "wb") as filler:
+            filler.write(b"x" * 8192)
+        stream = (f"log_format m '{line}'; server {{{{ listen 127.0.0.1:{{front}}; access_log {disk}/a.log m;"
+                  " return hello; }}")
+        with Play(stream, ["front"]) as play:
+            need(all(play.visit("front") == b"hello" for _ in range(40)), "a full disk stops sessions")
+            os.unlink(f"{disk}/filler")
+            need(all(play.visit("front") == b"hello" for _ in range(10)), "an emptied disk stops sessions")
+            play.end()
+            lost = int(re.search(r"lines_lost (\d+)", play.server.read("error.log"))[1])
+            with open(f"{disk}/a.log", encoding="utf-8") as file:
+                lines = file.read().splitlines()
+        whole = sum(one == line for one in lines)
+        need(whole + lost == 50 and whole > 30, f"{whole} whole lines and {lost} lost are not 50")
+        need(sum(one != line for one in lines) == 1, "not one line is torn")
+    finally:
+        subprocess.run(["umount", disk], check=False)
+        os.rmdir(disk)
+
+
 # ---- injection ----
 
 STREAM = """
@@ -375,7 +403,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     wish = parser.parse_args()
     passed = failed = 0
-    for test in (memory, as_json, rate, syslog_host, syslog_unknown, syslog_alone, standard_error, lambda: injection(wish.count, wish.seed)):
+    for test in (memory, as_json, rate, syslog_host, syslog_unknown, syslog_alone, standard_error,
+                 full_disk, lambda: injection(wish.count, wish.seed)):
         try:
             test()
             passed += 1
