@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Elements are divided as in OpenSSL. */
-static const char dividers[] = ":, ";
+static const char dividers[] = ":, ;";
 
 /* Those of TLS 1.3 are always on, and are no part of the list; OpenSSL passes over them too. */
 static bool
@@ -41,12 +41,21 @@ add(struct unit *unit, struct span span, const char *element, const char **list)
     *list = **list != '\0' ? arena_print(&unit->arena, "%s:%s", *list, element) : element;
 }
 
+/* The bytes of the first element. A command may stand right behind a name: "DEFAULT@SECLEVEL=1". */
+static u32
+measure(const char *text)
+{
+    size_t size = strcspn(text, dividers);
+    const char *command = size > 0 ? memchr(text + 1, '@', size - 1) : NULL;
+    return command != NULL ? (u32)(command - text) : (u32)size;
+}
+
 void
 cipher_read(struct unit *unit, const struct word *word, struct tls_choices *choices)
 {
     const char *list = "";
     for (u32 at = 0; at < word->size;) {
-        u32 size = (u32)strcspn(word->text + at, dividers);
+        u32 size = measure(word->text + at);
         const char *element = arena_text(&unit->arena, word->text + at, size);
         struct span span = word_part(word, at, at + size);
         if (size > 0 && !read_level(unit, span, element, choices) && !is_new(element))
@@ -54,6 +63,8 @@ cipher_read(struct unit *unit, const struct word *word, struct tls_choices *choi
         at += size + (u32)strspn(word->text + at + size, dividers);
     }
     choices->ciphers = list;
-    if (*list == '\0' ? (choices->versions & TLS_1_3) == 0 : !tls_ciphers_work(list))
-        diag(unit, bad_ciphers, word->span, show(unit, word->text, word->size), "BoringSSL finds no cipher in it");
+    bool named = *list != '\0', older = (choices->versions & ~(u32)TLS_1_3) != 0; /* versions that it is for */
+    if (named ? !tls_ciphers_work(list) : older)
+        diag(unit, bad_ciphers, word->span, show(unit, word->text, word->size),
+             named ? "BoringSSL finds no cipher in it" : "it names none for versions before TLS 1.3");
 }

@@ -66,6 +66,17 @@ say_useless(struct unit *unit, const struct word *word, const struct conf_comman
     return row->use == REFUSED || row->use == NOTHING;
 }
 
+/* The next element of a list: its text in name, without blanks around it; the rest after its comma. */
+static const char *
+next_element(struct unit *unit, const char *at, const char **name)
+{
+    size_t size = strcspn(at, ","), blank = strspn(at, " \t"), end = size;
+    while (end > blank && (at[end - 1] == ' ' || at[end - 1] == '\t'))
+        end--;
+    *name = arena_text(&unit->arena, at + (blank < end ? blank : end), end > blank ? end - blank : 0);
+    return at + size + (at[size] == ',');
+}
+
 static void
 say_value(struct unit *unit, const struct word *word, const char *text, const char *wanted)
 {
@@ -101,16 +112,16 @@ read_versions(struct unit *unit, const struct word *word, struct tls_choices *ch
 {
     u32 bits = 0;
     for (const char *at = word->text; *at != '\0';) {
-        size_t size = strcspn(at, ",");
-        bool minus = *at == '-', sign = minus || *at == '+';
-        const char *name = arena_text(&unit->arena, at + sign, size - sign);
+        const char *name;
+        at = next_element(unit, at, &name);
+        bool minus = *name == '-';
+        name += minus || *name == '+';
         u32 bit = strcasecmp(name, "ALL") == 0 ? (u32)ALL_VERSIONS : version_bit(name);
         if (bit == 0 && strncasecmp(name, "SSL", 3) == 0)
             bit = 0; /* which nobody speaks: to take it away is no mistake */
         else if (bit == 0)
             say_value(unit, word, name, "ALL, TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3");
         bits = minus ? bits & ~bit : bits | bit;
-        at += size + (at[size] == ',');
     }
     choices->versions = bits;
 }
@@ -135,6 +146,8 @@ static void
 read_curves(struct unit *unit, const struct word *word, struct tls_choices *choices)
 {
     const char *list = "";
+    if (strcasecmp(word->text, "auto") == 0 || strcasecmp(word->text, "automatic") == 0)
+        return; /* those that are usual, as without the command */
     for (const char *at = word->text; *at != '\0';) {
         size_t size = strcspn(at, ":");
         const char *name = translate_curve(arena_text(&unit->arena, at, size));
@@ -149,10 +162,22 @@ read_curves(struct unit *unit, const struct word *word, struct tls_choices *choi
 static void
 read_signatures(struct unit *unit, const struct word *word, struct tls_choices *choices)
 {
+    static const char wanted[] = "a signature algorithm that BoringSSL has, as RSA+SHA256 and ed25519 are";
+    bool named = false;
+    choices->signatures = word->text;
     if (tls_signatures_work(word->text))
-        choices->signatures = word->text;
-    else
-        say_value(unit, word, word->text, "a list of signature algorithms that BoringSSL has, as RSA+SHA256:ed25519");
+        return;
+    for (const char *at = word->text; *at != '\0';) {
+        size_t size = strcspn(at, ":");
+        const char *name = arena_text(&unit->arena, at, size);
+        if (!tls_signatures_work(name)) {
+            say_value(unit, word, name, wanted);
+            named = true;
+        }
+        at += size + (at[size] == ':');
+    }
+    if (!named)
+        say_value(unit, word, word->text, "a list of signature algorithms, each once, with colons between them");
 }
 
 static void
@@ -174,11 +199,11 @@ static void
 read_options(struct unit *unit, const struct word *word, struct tls_choices *choices)
 {
     for (const char *at = word->text; *at != '\0';) {
-        size_t size = strcspn(at, ",");
-        bool minus = *at == '-', sign = minus || *at == '+';
-        const char *name = arena_text(&unit->arena, at + sign, size - sign);
+        const char *name;
+        at = next_element(unit, at, &name);
+        bool minus = *name == '-';
+        name += minus || *name == '+';
         const struct conf_command *row = find(conf_options, name);
-        at += size + (at[size] == ',');
         if (row == NULL)
             say_unknown(unit, word, name, conf_options);
         else if (row->use == TICKETS)
@@ -203,6 +228,10 @@ conf_command_read(struct unit *unit, const struct node *node, struct tls_choices
         return;
     if (expr_is_dynamic(value)) {
         diag(unit, bad_conf_value, value->span, shown(unit, value->text), "text without variables");
+        return;
+    }
+    if (value->size == 0) {
+        say_value(unit, value, "", "a value");
         return;
     }
     switch ((enum use)row->use) {

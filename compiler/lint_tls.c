@@ -43,8 +43,9 @@ void
 lint_tls_trusted(struct lint *lint)
 {
     const struct node *verify = lint_node(lint, DIRECTIVE_proxy_ssl_verify);
-    if (lint_value(lint, DIRECTIVE_proxy_ssl) != 0 && verify != NULL && verify->value != 0 &&
-        lint_node(lint, DIRECTIVE_proxy_ssl_trusted_certificate) == NULL && lint->framed &&
+    const struct node *trusted = lint_node(lint, DIRECTIVE_proxy_ssl_trusted_certificate);
+    bool trusts = trusted != NULL && trusted->word[1].size > 0;
+    if (lint_value(lint, DIRECTIVE_proxy_ssl) != 0 && verify != NULL && verify->value != 0 && !trusts && lint->framed &&
         lint_first(lint, verify, DIAG_trusts_nobody))
         diag(lint->unit, trusts_nobody, lint_span(verify));
 }
