@@ -91,7 +91,7 @@ publish(struct generation *g)
 static bool
 adopt(struct surroundings *s)
 {
-    struct generation *g = generation_open(s, control.current);
+    struct generation *g = generation_open(s, control.current, NULL);
     if (!g || !start_workers(s)) {
         if (control.channel < 0)
             pid_settle(control.current->surroundings, s);
@@ -177,14 +177,33 @@ on_wake(struct ev_loop *loop, ev_async *wake, int events)
 
 /* ---- names that did not resolve ---- */
 
-/* The same blob once more, as if it were a reload: if more names resolve now, it takes over. */
 static void
 on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)events;
+    (void)loop, (void)timer, (void)events;
+    if (!control.draining)
+        names_ask(control.current->surroundings->mapping);
+}
+
+static u32
+count_unknown(const struct blob *blob, const struct lookup *lookup)
+{
+    u32 unknown = 0;
+    for (u32 i = 0; i < lookup_count(blob); i++)
+        unknown += lookup[i].error != 0;
+    return unknown;
+}
+
+/* The same blob once more, as if it were a reload: if more names resolve now, it takes over. */
+static void
+on_names(const struct mapping *mapping, struct lookup *lookup)
+{
     const struct surroundings *old = control.current->surroundings;
-    if (control.draining)
+    if (control.draining || old->mapping != mapping ||
+        count_unknown(&mapping->blob, lookup) >= control.current->unresolved_count) {
+        lookup_free(lookup, &mapping->blob);
         return;
+    }
     struct surroundings *s = surroundings_new(mapping_share(old->mapping));
     memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
     for (u32 i = 0; i < s->log_count; i++)
@@ -194,7 +213,7 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
         s->mark[i] = old->mark[i];
         s->seen[i] = old->seen[i];
     }
-    struct generation *g = generation_open(s, control.current);
+    struct generation *g = generation_open(s, control.current, lookup);
     if (!g) {
         surroundings_close(s, old);
     } else if (g->unresolved_count < control.current->unresolved_count) {
@@ -202,10 +221,6 @@ on_resolve(struct ev_loop *loop, ev_timer *timer, int events)
     } else {
         surroundings_close_sockets(s, old);
         generation_close(g);
-    }
-    if (control.current->unresolved_count) { /* the time that it took is not part of the pause */
-        ev_now_update(loop);
-        ev_timer_again(loop, timer);
     }
 }
 
@@ -424,6 +439,7 @@ watch(void)
 {
     ev_async_init(&control.wake, on_wake);
     ev_async_start(control.loop, &control.wake);
+    names_open(control.loop, on_names);
     ev_timer_init(&control.resolve, on_resolve, 0, RESOLVE_AGAIN_S);
     ev_timer_init(&control.report, on_report, 0, REPORT_S);
     ev_timer_init(&control.look, on_look, 0, FILES_LOOK_MS / 1000.0);
@@ -444,6 +460,7 @@ close_all(void)
     collect(&control.current->next);
     surroundings_close_sockets(control.current->surroundings, NULL);
     generation_close(control.current);
+    names_close();
     ev_loop_destroy(control.loop);
 }
 
@@ -463,7 +480,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (!control.loop)
         die("no event loop: %s", strerror(errno));
     watch();
-    struct generation *g = generation_open(first, NULL);
+    struct generation *g = generation_open(first, NULL, NULL);
     if (!g || !start_workers(first))
         die("the workers cannot be started: %s", strerror(errno));
     publish(g);

@@ -269,8 +269,25 @@ name_machine(struct generation *g)
             *at = (char)(*at - 'A' + 'a');
 }
 
+/* Ask now, and wait, unless somebody has asked before. */
+static bool
+look_up(struct generation *g, struct lookup *known)
+{
+    g->lookup = known ? known : lookup_of(g->blob);
+    if (g->lookup && !known)
+        lookup_all(g->lookup, g->blob);
+    return g->lookup;
+}
+
+static void
+forget_lookup(struct generation *g)
+{
+    lookup_free(g->lookup, g->blob);
+    g->lookup = NULL;
+}
+
 struct generation *
-generation_open(struct surroundings *surroundings, const struct generation *old)
+generation_open(struct surroundings *surroundings, const struct generation *old, struct lookup *lookup)
 {
     struct generation *g = calloc(1, sizeof *g);
     if (!g)
@@ -279,20 +296,23 @@ generation_open(struct surroundings *surroundings, const struct generation *old)
     g->blob = &surroundings->mapping->blob;
     g->buffer_size = largest_buffer(g->blob);
     if (!tls_open(surroundings, &log_default, &g->tls)) {
+        lookup_free(lookup, g->blob);
         free(g);
         return NULL;
     }
     name_machine(g);
     g->regexes = regexes_open(g->blob);
-    if (g->regexes && zone_open(g) && open_loggers(g) && host_open(g) && upstream_open(g, old)) {
+    if (look_up(g, lookup) && g->regexes && zone_open(g) && open_loggers(g) && host_open(g) && upstream_open(g, old)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);
+            forget_lookup(g);
             return g;
         }
     }
     log_write(&log_default, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
               g->blob->main[1].worker_connections);
+    forget_lookup(g);
     free_generation(g);
     return NULL;
 }

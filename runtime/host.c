@@ -46,17 +46,10 @@ keep(struct generation *g, u32 index, const struct lookup *lookup)
 bool
 host_open(struct generation *g)
 {
-    u32 count = g->blob->host_count;
-    struct lookup *lookup = calloc(count, sizeof *lookup);
-    g->host = calloc(count, sizeof *g->host);
-    for (u32 i = 1; lookup && i < count; i++)
-        lookup[i].host = blob_string(g->blob, g->blob->host[i].name);
-    if (lookup)
-        lookup_all(lookup, count);
-    bool good = lookup && g->host;
-    for (u32 i = 1; good && i < count; i++)
-        good = keep(g, i, &lookup[i]);
-    lookup_free(lookup, count);
+    g->host = calloc(g->blob->host_count, sizeof *g->host);
+    bool good = g->host;
+    for (u32 i = 1; good && i < g->blob->host_count; i++)
+        good = keep(g, i, &g->lookup[g->blob->peer_count + i]);
     return good;
 }
 

@@ -1,6 +1,6 @@
 /*
  * Addresses of names, asked for all at once: a name server that does not answer costs the time of one name, not of
- * each. On the control thread, which waits for the answers; what they are for is the business of others.
+ * each. Who asks waits for the answers; what they are for is the business of others.
  */
 #include "spcd.h"
 
@@ -35,6 +35,24 @@ ask(void *data)
     return NULL;
 }
 
+u32
+lookup_count(const struct blob *blob)
+{
+    return blob->peer_count + blob->host_count;
+}
+
+struct lookup *
+lookup_of(const struct blob *blob)
+{
+    struct lookup *lookup = calloc(lookup_count(blob), sizeof *lookup);
+    for (u32 i = 1; lookup && i < blob->peer_count; i++)
+        if (!blob->peer[i].address)
+            lookup[i] = (struct lookup){.host = blob_string(blob, blob->peer[i].host), .port = blob->peer[i].port};
+    for (u32 i = 1; lookup && i < blob->host_count; i++)
+        lookup[blob->peer_count + i].host = blob_string(blob, blob->host[i].name);
+    return lookup;
+}
+
 static u32
 count_names(const struct lookup *lookup, u32 count)
 {
@@ -46,12 +64,12 @@ count_names(const struct lookup *lookup, u32 count)
 
 /* This thread asks too, so that one name takes no other, and none is needed. */
 void
-lookup_all(struct lookup *lookup, u32 count)
+lookup_all(struct lookup *lookup, const struct blob *blob)
 {
-    struct task task = {.lookup = lookup, .count = count};
+    struct task task = {.lookup = lookup, .count = lookup_count(blob)};
     pthread_t asker[ASKERS_MOST];
     pthread_attr_t attributes;
-    u32 wanted = count_names(lookup, count), started = 0;
+    u32 wanted = count_names(lookup, task.count), started = 0;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, ASKER_STACK);
     while (started < ASKERS_MOST && started + 1 < wanted &&
@@ -64,9 +82,9 @@ lookup_all(struct lookup *lookup, u32 count)
 }
 
 void
-lookup_free(struct lookup *lookup, u32 count)
+lookup_free(struct lookup *lookup, const struct blob *blob)
 {
-    for (u32 i = 0; lookup && i < count; i++)
+    for (u32 i = 0; lookup && i < lookup_count(blob); i++)
         if (lookup[i].found)
             freeaddrinfo(lookup[i].found);
     free(lookup);

@@ -295,7 +295,7 @@ const char *access_log_event(const struct worker *worker);
 struct mapping {
     struct blob blob;
     int fd;
-    u32 users; /* surroundings that have it, of one thread */
+    u32 users; /* surroundings that have it, and names.c, of one thread */
 };
 
 /* Map and verify the blob behind fd, which it takes. NULL: error says why, fd is closed. */
@@ -461,11 +461,27 @@ struct lookup {
     int error; /* of getaddrinfo() */
 };
 
+/* What a blob asks for: at i what its peer i is called, behind the peers its hosts. Nothing is found yet. NULL: no
+ * memory. */
+struct lookup *lookup_of(const struct blob *blob);
+u32 lookup_count(const struct blob *blob);
+
 /* Ask for all of them, and wait. */
-void lookup_all(struct lookup *lookup, u32 count);
+void lookup_all(struct lookup *lookup, const struct blob *blob);
 
 /* Give back what was found, and lookup itself. */
-void lookup_free(struct lookup *lookup, u32 count);
+void lookup_free(struct lookup *lookup, const struct blob *blob);
+
+/* ---- names.c: names that are asked for again, by a thread of its own ---- */
+
+/* answered() gets the mapping that was asked about, and the answers, which are its own then. */
+void names_open(struct ev_loop *loop, void (*answered)(const struct mapping *mapping, struct lookup *lookup));
+
+/* Ask for all names of the blob, unless there are some that are being asked for. */
+void names_ask(struct mapping *mapping);
+
+/* Nothing is answered any more. */
+void names_close(void);
 
 /* ---- upstream.c: the peers of a generation and their state in a worker ---- */
 
@@ -524,6 +540,7 @@ struct generation {
     struct host *host;              /* one for each of the blob's */
     char hostname[HOSTNAME_ROOM];   /* of this machine, in lower case */
     struct zone **zone;             /* one for each of the blob's limit_zone records */
+    struct lookup *lookup;          /* while it opens: what its names are */
     struct target *target;
     struct upstream *upstream;   /* one for each of the blob's upstreams */
     u32 target_count, target_room, unresolved_count;
@@ -538,7 +555,8 @@ struct generation {
 
 /* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. old is the one before, or
  * NULL. NULL: logged why. */
-struct generation *generation_open(struct surroundings *surroundings, const struct generation *old);
+struct generation *generation_open(struct surroundings *surroundings, const struct generation *old,
+                                   struct lookup *lookup);
 void generation_close(struct generation *generation);
 /* Say how many lines its logs have left out: log_report(). */
 void generation_report(const struct generation *generation, bool all);

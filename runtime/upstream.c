@@ -1,7 +1,6 @@
 /*
- * Groups and their targets: each server line becomes one target for each address it has. Names are resolved
- * here, on the control thread, when a generation opens; one that does not resolve keeps a target that is
- * down, and the control thread tries again.
+ * Groups and their targets: each server line becomes one target for each address it has. A name that was not found
+ * keeps a target that is down, and the control thread has it asked for again.
  */
 #include "spcd.h"
 
@@ -87,7 +86,7 @@ add_resolved(struct generation *g, const struct blob_peer *peer, const struct lo
 }
 
 static bool
-open_one(struct generation *g, u32 index, const struct lookup *lookup)
+open_one(struct generation *g, u32 index)
 {
     const struct blob_upstream *record = &g->blob->upstream[index];
     struct upstream *upstream = &g->upstream[index];
@@ -99,7 +98,7 @@ open_one(struct generation *g, u32 index, const struct lookup *lookup)
     for (u32 i = 0; i < record->peer_count; i++) {
         const struct blob_peer *peer = &g->blob->peer[record->peer + i];
         u32 before = g->target_count;
-        if (!(peer->address ? add_literal(g, peer) : add_resolved(g, peer, &lookup[record->peer + i])))
+        if (!(peer->address ? add_literal(g, peer) : add_resolved(g, peer, &g->lookup[record->peer + i])))
             return false;
         upstream->first_of_peer[i] = before - upstream->target;
         upstream->count = g->target_count - upstream->target;
@@ -125,31 +124,16 @@ open_shares(struct generation *g, struct upstream *upstream)
     return upstream->share;
 }
 
-/* What is known of the name of each peer that has one. */
-static struct lookup *
-look_up_peers(const struct blob *blob)
-{
-    struct lookup *lookup = calloc(blob->peer_count, sizeof *lookup);
-    for (u32 i = 1; lookup && i < blob->peer_count; i++)
-        if (!blob->peer[i].address)
-            lookup[i] = (struct lookup){.host = blob_string(blob, blob->peer[i].host), .port = blob->peer[i].port};
-    if (lookup)
-        lookup_all(lookup, blob->peer_count);
-    return lookup;
-}
-
 bool
 upstream_open(struct generation *g, const struct generation *old)
 {
-    struct lookup *lookup = look_up_peers(g->blob);
     g->upstream = calloc(g->blob->upstream_count, sizeof *g->upstream);
-    bool good = g->upstream && lookup;
+    bool good = g->upstream;
     for (u32 i = 1; i < g->blob->upstream_count && good; i++) {
         struct upstream *upstream = &g->upstream[i];
-        good = open_one(g, i, lookup) && open_shares(g, upstream) &&
+        good = open_one(g, i) && open_shares(g, upstream) &&
                (!(g->blob->upstream[i].flags & UPSTREAM_ZONE) || balance_share(g, upstream, old));
     }
-    lookup_free(lookup, g->blob->peer_count);
     return good;
 }
 

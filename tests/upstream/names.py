@@ -32,6 +32,7 @@ KNOWN = """127.0.0.1 localhost
 ADDRESSES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14", "[2001:db8::5]"]
 ASKED = 12
 LOST = 61  # names that a silent name server is asked for, each for a second
+AGAIN = 10  # seconds, until spcd asks again
 # what stands in the group; {0} is the port that all servers have, {1} one that nobody listens to
 BOTH = [
     "server two:{0}; server 127.0.0.13:{0} weight=2;",
@@ -126,25 +127,36 @@ def unknown(ports):
         server.end()
 
 
+def lost(ports):
+    """A group that can be served, and one of names that nobody answers about."""
+    names = "".join(f"server lost{at}.example:{ports[0]}; " for at in range(LOST))
+    return stream(["server 127.0.0.13:{0};"], ports) + f"upstream lost {{ {names} }}\n"
+
+
 def silent(ports):
     """While nobody answers about names: others are served, after the time of one name; and it can be told to end."""
-    names = "".join(f"server lost{at}.example:{ports[0]}; " for at in range(LOST))
-    text = stream(["server 127.0.0.13:{0};"], ports) + f"upstream lost {{ {names} }}\n"
-    with tempfile.TemporaryDirectory(prefix="spc-") as folder, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+    with tempfile.TemporaryDirectory(prefix="spc-") as folder, tempfile.TemporaryDirectory(prefix="spc-") as other, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         os.chmod(folder, 0o755)
+        os.chmod(other, 0o755)
         deaf.bind(("127.0.0.53", 53))
-        server = make("spcd", folder, text)
+        server, late = make("spcd", folder, lost(ports)), make("spcd", other, lost(ports[10:]))
+        started = time.monotonic()
         server.start()
         yield server.wait(lambda: server.read("error.log").count("host not found") == LOST, LOST / 2), "all are asked for at once"
         yield ask(ports[2]) == "127.0.0.13", "the others are served"
-        server.end()
         write("/etc/resolv.conf", "nameserver 127.0.0.53\noptions timeout:30 attempts:2\n")
-        server.start()
+        late.start()
         time.sleep(0.3)  # so that it asks
+        late.signal("TERM")
+        yield late.wait(lambda: late.process.poll() is not None, 20), "TERM ends a start"
+        yield "does not end: it is killed" in late.read("error.log"), "and the log says how"
+        late.kill()
+        time.sleep(max(0, started + AGAIN + 2 - time.monotonic()))  # by now it asks again, for a minute
+        yield ask(ports[2]) == "127.0.0.13", "the others are still served"
         server.signal("TERM")
-        yield server.wait(lambda: server.process.poll() is not None, 20), "TERM ends a start"
-        yield "does not end: it is killed" in server.read("error.log"), "and the log says how"
-        server.kill()
+        yield server.wait(lambda: server.process.poll() is not None, 20), "TERM ends it too"
+        yield server.process.poll() == 0 and "it is killed" not in server.read("error.log"), "in order, though it asks"
 
 
 def main():
