@@ -340,6 +340,8 @@ expand(struct unit *unit, struct node **at, u32 context)
     source_include(unit, &include->word[1], &found);
     if (found.count == 0 && strpbrk(include->word[1].text, "*?[") != NULL)
         say_empty(unit, &include->word[1], context);
+    else if (found.count == 0 && context != OPAQUE)
+        unit->broken = unit->unread = true; /* it was reported why */
     struct source **source = found.item;
     for (u32 i = 0; i < found.count; i++) {
         *end = parse_file(unit, source[i]);

@@ -52,7 +52,7 @@ judge_span(const struct node *node)
 bool
 judge_is_lenient(const struct unit *unit)
 {
-    return unit->fragment && (unit->checking || unit->wrapped != 0);
+    return unit->unread || (unit->fragment && (unit->checking || unit->wrapped != 0));
 }
 
 bool

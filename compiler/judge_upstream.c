@@ -30,6 +30,13 @@ judge_zone(struct unit *unit, struct node *node)
     name_zone(unit, ZONE_UPSTREAM, node->word[1].text, size, node->word[1].span);
 }
 
+static void
+say_two_methods(struct unit *unit, const struct node *other, const struct node *node)
+{
+    diag(unit, two_methods, other->word[0].span, judge_show(unit, &other->word[0]), judge_show(unit, &node->word[0]));
+    diag_note(unit, node->word[0].span, "it stands here, and the last one holds");
+}
+
 /* hash, maglev, least_conn, least_time, random: the last one holds. */
 void
 judge_method(struct unit *unit, struct node *node)
@@ -38,11 +45,8 @@ judge_method(struct unit *unit, struct node *node)
                                                 DIRECTIVE_random, DIRECTIVE_maglev};
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         const struct node *other = unit->here.of[methods[i]];
-        if (other == NULL || other->row == node->row || other->word[0].span.start > node->word[0].span.start)
-            continue;
-        diag(unit, two_methods, other->word[0].span, judge_show(unit, &other->word[0]),
-             judge_show(unit, &node->word[0]));
-        diag_note(unit, node->word[0].span, "it stands here, and the last one holds");
+        for (; other != NULL && other->word[0].span.start < node->word[0].span.start; other = other->again)
+            say_two_methods(unit, other, node);
     }
     bool by_key = node->row == &directives[DIRECTIVE_hash] || node->row == &directives[DIRECTIVE_maglev];
     if (by_key && !expr_is_dynamic(&node->word[1]))

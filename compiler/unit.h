@@ -28,6 +28,7 @@ struct unit {
     struct diag *last;     /* where notes and help go */
     u32 error_count;
     bool broken;           /* the files do not parse: what seems to be missing may be there */
+    bool unread;           /* some of the text was not read: what is named may be there */
     struct diag *unclosed; /* of the last block without an end */
 
     /* severity.c */

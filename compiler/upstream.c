@@ -182,7 +182,7 @@ say_no_group(struct unit *unit, const struct word *word)
     struct nearest nearest = {.word = word->text};
     const struct declaration *declaration = unit->declarations.item;
     const char *key = lower_case(unit, word->text);
-    if (map_find(&unit->maybe, key, strlen(key)) != 0 || (unit->fragment && (unit->checking || unit->wrapped != 0)))
+    if (map_find(&unit->maybe, key, strlen(key)) != 0 || judge_is_lenient(unit))
         return; /* its block was reported, or is elsewhere */
     for (u32 i = 0; i < unit->declarations.count; i++)
         nearest_try(&nearest, declaration[i].name);

@@ -242,5 +242,6 @@ parse_file(struct unit *unit, const struct source *source)
     struct parse parse = {.unit = unit, .source = source};
     parse_words(&parse, run);
     unit->broken |= parse.over;
+    unit->unread |= parse.over;
     return parse.first;
 }
