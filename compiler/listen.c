@@ -67,6 +67,12 @@ static bool
 read_address(struct unit *unit, const struct word *word, struct address *address)
 {
     enum address_problem problem = value_address(word->text, true, address);
+    if (problem != ADDRESS_OK && expr_is_dynamic(word)) {
+        diag(unit, bad_address, word->span, show(unit, word->text, word->size),
+             "has a variable, and listen takes none");
+        diag_help(unit, "a constant is defined with -D NAME=VALUE");
+        return false;
+    }
     if (problem != ADDRESS_OK) {
         diag(unit, bad_address, word_part(word, address->bad_start, address->bad_end),
              show(unit, word->text, word->size), value_address_problem[problem]);
