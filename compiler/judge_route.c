@@ -221,6 +221,21 @@ say_preread(struct unit *unit, const struct word *word, u32 missing)
     diag_help(unit, "add: %s on;", name);
 }
 
+/* A set comes before anything is preread; but where the server was chosen by what was. */
+static void
+judge_early(struct unit *unit, const struct judge_server *server)
+{
+    for (const struct node *node = server->node->first; node != NULL && server->names == NULL; node = node->next) {
+        bool set = node->row == &directives[DIRECTIVE_set] && !node->broken;
+        u32 early = set ? variable_prereads(unit, &node->word[2]) & server->prereads : 0;
+        for (u32 i = 0; i < PREREAD_COUNT; i++)
+            if (early & 1u << i) {
+                diag(unit, preread_early, node->word[2].span, judge_show(unit, &node->word[2]), prereads[i].source);
+                return;
+            }
+    }
+}
+
 /* The first word of server's own that takes its value from what nobody reads. */
 static void
 judge_preread(struct unit *unit, const struct node *server, u32 read)
@@ -331,6 +346,7 @@ judge_route_finish(struct unit *unit)
             judge_target(unit, server[i]);
         if (!judge_is_lenient(unit))
             judge_preread(unit, server[i]->node, server[i]->prereads);
+        judge_early(unit, server[i]);
         judge_loop(unit, server[i]);
     }
 }

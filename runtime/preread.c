@@ -89,21 +89,29 @@ is_hostname(const struct session *s, const struct value *name)
     return size == strlen(own) && strncasecmp((const char *)name->text, own, size) == 0;
 }
 
-/* The server of that name takes the session, as nginx has it since 1.25.5. */
-static void
-choose_server(struct session *s, const struct value *name)
+/* The number of the server of that name; 0: there is none. */
+static u32
+find_server(struct session *s, const struct value *name)
 {
     const struct blob *blob = s->shard->blob;
     const struct blob_endpoint *endpoint = session_endpoint(s);
     if (!endpoint->names || name->size == 0)
-        return;
-    if (endpoint->own && is_hostname(s, name)) {
-        s->server = &blob->server[endpoint->own];
-        return;
-    }
+        return 0;
+    if (endpoint->own && is_hostname(s, name))
+        return endpoint->own;
     u32 found = map_value(s, endpoint->names, name->text, name->size);
-    if (found)
-        s->server = &blob->server[blob->value[found].server];
+    return found ? blob->value[found].server : 0;
+}
+
+/* It takes the session, as nginx has it since 1.25.5, and gives its own variables their values. */
+static void
+choose_server(struct session *s, const struct value *name)
+{
+    const struct blob_server *server = &s->shard->blob->server[find_server(s, name)];
+    if (server == s->shard->blob->server || server == s->server)
+        return;
+    s->server = server;
+    slot_assign(s);
 }
 
 /* ---- reading ---- */

@@ -258,7 +258,6 @@ content_step(struct session *s)
 {
     s->action = NULL;
     s->phase = PHASE_CONNECT;
-    slot_assign(s);
     access_log_write(s, ACCESS_OPEN);
     if (s->server->pass)
         return pass_run(s);
@@ -269,9 +268,18 @@ content_step(struct session *s)
     return STEP_ENDED; /* or it goes on from there */
 }
 
+/* Before the limits, whose keys may be made of it, and before anything is preread. */
+static enum step
+set_step(struct session *s)
+{
+    slot_assign(s);
+    return STEP_NEXT;
+}
+
 /* In nginx's order. */
 static enum step (*const steps[])(struct session *) = {
-    introduction_step, pace_step, limit_step, access_step, starttls_step, preread_step, listen_step, content_step,
+    introduction_step, set_step,     pace_step,   limit_step,   access_step,
+    starttls_step,     preread_step, listen_step, content_step,
 };
 
 void
