@@ -33,10 +33,6 @@ static struct {
     ev_async wake;
     ev_timer drain, resolve, look, report;
     ev_signal signal[6];
-    struct incoming {
-        int blob, *socket, *log, *file;
-        u32 socket_count, log_count, file_count;
-    } incoming;
 } control;
 
 void
@@ -87,12 +83,16 @@ publish(struct generation *g)
         ev_timer_stop(control.loop, &control.look);
 }
 
-/* Take surroundings whose sockets are already open, or close what is new in them. */
+/* Take surroundings whose sockets are already open, or close what is new in them. Workers that it wanted stay. */
 static bool
 adopt(struct surroundings *s)
 {
-    struct generation *g = generation_open(s, control.current, NULL);
-    if (!g || !start_workers(s)) {
+    struct generation *g = NULL;
+    if (start_workers(s))
+        g = generation_open(s, control.current, NULL);
+    else
+        log_write(&control.current->logger, LEVEL_EMERG, 0, 0, "%u workers cannot be started", s->worker_count);
+    if (!g) {
         if (control.channel < 0)
             pid_settle(control.current->surroundings, s);
         surroundings_unlink(s, control.current->surroundings);
@@ -153,6 +153,8 @@ drain(void)
         return;
     control.draining = true;
     log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "gracefully shutting down");
+    if (control.channel < 0) /* only now: later the paths may be another's */
+        surroundings_unlink(control.current->surroundings, NULL);
     for (u32 i = 0; i < control.worker_count; i++)
         worker_take(control.worker[i], NULL);
     u64 limit_ms = control.current->blob->main[1].shutdown_timeout_ms;
@@ -227,85 +229,17 @@ on_names(const struct mapping *mapping, struct lookup *lookup)
 /* ---- orders from a supervisor ---- */
 
 static void
-append_fds(int **list, u32 *count, const int *fd, u32 more)
-{
-    int *grown = realloc(*list, (*count + more) * sizeof *grown);
-    if (!grown)
-        die("no memory for descriptors");
-    memcpy(grown + *count, fd, more * sizeof *fd);
-    *list = grown;
-    *count += more;
-}
-
-static void
-forget_incoming(void)
-{
-    free(control.incoming.socket);
-    free(control.incoming.log);
-    free(control.incoming.file);
-    control.incoming = (struct incoming){.blob = -1};
-}
-
-/* The surroundings that were sent, sockets that we have already being our own. */
-static struct surroundings *
-receive_surroundings(void)
-{
-    char error[BLOB_ERROR_SIZE];
-    struct incoming *in = &control.incoming;
-    struct mapping *mapping = mapping_open(in->blob, error);
-    if (!mapping) {
-        log_write(&control.current->logger, LEVEL_EMERG, 0, 0, "the blob cannot be used: %s", error);
-        return NULL;
-    }
-    struct surroundings *s = surroundings_new(mapping);
-    u32 file_count = mapping->blob.file_count - 1;
-    if (s->socket_count != in->socket_count || s->log_count != in->log_count || file_count != in->file_count)
-        die("the supervisor sent %u sockets, %u logs and %u files, not %u, %u and %u", in->socket_count, in->log_count,
-            in->file_count, s->socket_count, s->log_count, file_count);
-    if (in->socket_count)
-        memcpy(s->socket, in->socket, in->socket_count * sizeof *s->socket);
-    if (in->log_count)
-        memcpy(s->log, in->log, in->log_count * sizeof *s->log);
-    if (in->file_count)
-        memcpy(s->file + 1, in->file, in->file_count * sizeof *s->file);
-    surroundings_adopt(s, control.current->surroundings);
-    return s;
-}
-
-static void
-reopen_logs(const struct surroundings *s, const int *fd, u32 count)
-{
-    for (u32 i = 0; i < s->log_count && i < count; i++)
-        log_file_reopen(s->log_path[i], fd[i]);
-}
-
-static void
 obey(int kind, const int *fd, u32 count)
 {
-    struct incoming *in = &control.incoming;
+    const struct generation *current = control.current;
     struct surroundings *s;
     switch (kind) {
-    case MESSAGE_BLOB:
-        in->blob = fd[0];
-        break;
-    case MESSAGE_SOCKETS:
-        append_fds(&in->socket, &in->socket_count, fd, count);
-        break;
-    case MESSAGE_LOGS:
-        append_fds(&in->log, &in->log_count, fd, count);
-        break;
-    case MESSAGE_FILES:
-        append_fds(&in->file, &in->file_count, fd, count);
-        break;
     case MESSAGE_RELOAD:
-        s = receive_surroundings();
+        s = incoming_surroundings(current);
         channel_send(control.channel, s && adopt(s) ? MESSAGE_TAKEN : MESSAGE_REFUSED, NULL, 0);
-        forget_incoming();
         break;
     case MESSAGE_REOPEN:
-        reopen_logs(control.current->surroundings, in->log, in->log_count);
-        log_cache_reopen();
-        forget_incoming();
+        incoming_reopen(current);
         break;
     case MESSAGE_STOP:
         end(NULL);
@@ -313,6 +247,8 @@ obey(int kind, const int *fd, u32 count)
     case MESSAGE_QUIT:
         drain();
         break;
+    default:
+        incoming_add(kind, fd, count);
     }
 }
 
@@ -341,6 +277,8 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     struct surroundings *current = control.current->surroundings, *next;
     switch (signal->signum) {
     case SIGHUP:
+        if (control.draining)
+            break;
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
         next = supervisor_open(control.options, current, &control.current->logger);
         if (!next || !adopt(next))
@@ -469,7 +407,6 @@ control_run(struct surroundings *first, int channel, const struct options *optio
 {
     control.options = options;
     control.channel = channel;
-    control.incoming.blob = -1;
     const char *directory = blob_string(&first->mapping->blob, first->mapping->blob.main[1].working_directory);
     supervisor_drop_privilege(first, &log_default);
     if (directory[0] && chdir(directory) != 0)
@@ -487,10 +424,10 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (channel < 0)
         watch_signals();
     ev_run(control.loop, 0);
-    if (channel < 0) {
+    if (channel < 0 && !control.draining)
         surroundings_unlink(control.current->surroundings, NULL);
+    if (channel < 0)
         pid_remove(control.current->surroundings);
-    }
     close_all();
     return 0;
 }

@@ -34,6 +34,8 @@ mapping_open(int fd, char error[BLOB_ERROR_SIZE])
     size_t size = 0;
     void *base = map_file(fd, &size, error);
     struct mapping *mapping = base ? calloc(1, sizeof *mapping) : NULL;
+    if (base && !mapping)
+        snprintf(error, BLOB_ERROR_SIZE, "there is no memory for it");
     if (mapping && blob_open(&mapping->blob, base, size, error)) {
         mapping->fd = fd;
         mapping->users = 1;

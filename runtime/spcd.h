@@ -399,12 +399,23 @@ enum { CHANNEL_FDS = 200 };
 /* Send a message with count descriptors (at most CHANNEL_FDS). False: the other side is gone. */
 bool channel_send(int channel, enum message_kind kind, const int *fd, u32 count);
 
-/* Receive one; the descriptors are the caller's. -1: nothing there or the other side is gone (errno 0). */
+/* Receive one; the descriptors, of which there may be fewer than were sent, are the caller's. -1: nothing there or the
+ * other side is gone (errno 0). */
 int channel_receive(int channel, int *fd, u32 *count);
 
 /* Send all of surroundings, then RELOAD; or its logs, then REOPEN. */
 bool channel_send_all(int channel, const struct surroundings *surroundings);
 bool channel_send_logs(int channel, const struct surroundings *surroundings);
+
+/* ---- incoming.c: what a supervisor sends before an order ---- */
+
+/* Keep the descriptors of a message, which are taken. */
+void incoming_add(int kind, const int *fd, u32 count);
+/* What RELOAD is about, with the sockets that the current generation has already being its own. NULL: it was logged why
+ * there is none. */
+struct surroundings *incoming_surroundings(const struct generation *current);
+/* REOPEN: the logs of the current generation are written to these from now on; or it was logged why not. */
+void incoming_reopen(const struct generation *current);
 
 /* ---- supervisor.c ---- */
 

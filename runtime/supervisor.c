@@ -40,7 +40,8 @@ struct supervisor {
     pid_t server;
     time_t started;
     time_t kill_at; /* 0: it has not been told to end now; of the monotonic clock */
-    bool ending, reload_again;
+    bool ending;
+    bool reload_again, reopen_again; /* when there is an answer */
 };
 
 /* Seconds that only go forward. */
@@ -251,6 +252,32 @@ reload(struct supervisor *v)
         channel_send_all(v->channel, v->pending);
 }
 
+/* The server is told by the order of its own configuration's logs, so nobody must be unsure which one that is. */
+static void
+reopen(struct supervisor *v)
+{
+    if (v->pending || v->server == 0) {
+        v->reopen_again = true;
+        return;
+    }
+    log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
+    if (surroundings_open_logs(v->current, &v->logger))
+        channel_send_logs(v->channel, v->current);
+    surroundings_logger(v->current, &v->logger, v->logger_fd);
+}
+
+/* What was asked for while the server had not answered, or there was none. */
+static void
+catch_up(struct supervisor *v)
+{
+    bool reload_now = v->reload_again && !v->ending, reopen_now = v->reopen_again;
+    v->reload_again = v->reopen_again = false;
+    if (reopen_now)
+        reopen(v);
+    if (reload_now)
+        reload(v);
+}
+
 /* What it watches is looked at; a change is a reload of the same blob. */
 static void
 look(struct supervisor *v)
@@ -285,19 +312,23 @@ take_answer(struct supervisor *v, int kind)
         pid_settle(old, next);
         drop(next, old);
     }
-    if (v->reload_again) {
-        v->reload_again = false;
-        reload(v);
-    }
+    if (v->server)
+        catch_up(v);
 }
 
 static void
 end_server(struct supervisor *v, enum message_kind kind)
 {
-    v->ending = true;
     if (kind == MESSAGE_STOP && !v->kill_at)
         v->kill_at = uptime() + STOP_S;
     channel_send(v->channel, kind, NULL, 0);
+    if (v->ending)
+        return; /* by now the paths of unix sockets may be another's */
+    v->ending = true;
+    if (v->pending) {
+        surroundings_unlink(v->pending, v->current);
+        surroundings_close_sockets(v->pending, v->current);
+    }
     surroundings_unlink(v->current, NULL);
     surroundings_close_sockets(v->current, NULL); /* nobody listens now but the server, and it stops too */
 }
@@ -328,6 +359,7 @@ reap(struct supervisor *v, int *status)
     if (lived <= RESPAWN_PAUSE_S)
         sleep(RESPAWN_PAUSE_S);
     start_server(v);
+    catch_up(v);
     return false;
 }
 
@@ -348,10 +380,7 @@ obey(struct supervisor *v, int signal, int *status)
             reload(v);
         return false;
     case SIGUSR1:
-        log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
-        if (surroundings_open_logs(v->current, &v->logger))
-            channel_send_logs(v->channel, v->current);
-        surroundings_logger(v->current, &v->logger, v->logger_fd);
+        reopen(v);
         return false;
     case SIGUSR2:
         supervisor_refuse_upgrade(&v->logger);

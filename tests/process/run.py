@@ -4,6 +4,7 @@ and -t. Last line: "N passed, N failed"."""
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import stat
@@ -113,6 +114,73 @@ def daemon(folder, port, origin):
     yield server.wait(lambda: gone(pid)) and not os.path.exists(folder + "/pid"), "QUIT ends it"
 
 
+def exhausted(folder, port, origin):
+    """A reload, or logs opened anew, for which the server has no descriptors left changes nothing."""
+    server = make(folder, port, origin, "worker_rlimit_nofile 256;")
+    server.start()
+    first = server_of(server)
+    yield server.wait(lambda: echoes(port)), "it serves"
+    used = len(os.listdir(f"/proc/{first}/fd"))
+    resource.prlimit(first, resource.RLIMIT_NOFILE, (3, 256))
+    for signal_name, what in (("HUP", "the new configuration"), ("USR1", "the logs")):
+        server.signal(signal_name)
+        says = f"no descriptors are left for {what}"
+        yield server.wait(lambda says=says: says in server.read("error.log")), f"{signal_name}: it says so"
+    resource.prlimit(first, resource.RLIMIT_NOFILE, (256, 256))
+    yield server.wait(lambda: echoes(port)) and children(server.process.pid) == [first], "the same server goes on"
+    yield server.wait(lambda: len(os.listdir(f"/proc/{first}/fd")) <= used), "and nothing has leaked"
+    server.signal("HUP")
+    yield server.wait(lambda: "new sessions take the new" in server.read("error.log")), "a reload is possible again"
+    server.end()
+
+
+def limit_threads(pid, count):
+    """Of a process of nobody's: who is root in a container may not do it."""
+    count = "unlimited" if count == resource.RLIM_INFINITY else count
+    command = ["prlimit", f"--pid={pid}", f"--nproc={count}:"]
+    subprocess.run(command, user="nobody", group="nogroup", check=True)
+
+
+def threadless(folder, port, origin):
+    """A reload that wants workers that cannot be started is refused; logs and sockets stay."""
+    os.chmod(folder, 0o777)
+    server = make(folder, port, origin, "user nobody nogroup;")
+    text = server.read("main.conf")
+    server.start()
+    first = server_of(server)
+    yield server.wait(lambda: echoes(port)), "it serves"
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    limit_threads(first, 1)
+    assert server.place(text.replace("worker_processes 2;", "worker_processes 4;")), server.complaint
+    for times in (1, 2):
+        server.signal("HUP")
+        yield server.wait(lambda times=times: server.read("error.log").count("4 workers cannot be started") == times), f"it says so, {times}"
+    yield echoes(port) and children(server.process.pid) == [first], "it goes on"
+    server.place(text)
+    server.signal("HUP")
+    yield server.wait(lambda: "new sessions take the new" in server.read("error.log")), "what can be is taken"
+    limit_threads(first, limit)  # a sanitizer's last words take one
+    server.end()
+
+
+def both(folder, port, origin):
+    """HUP and USR1 at once: each line is in the log that the new configuration names."""
+    server = make(folder, port, origin, server=f"error_log {folder}/one.log info;")
+    server.start()
+    yield server.wait(lambda: echoes(port)), "it serves"
+    server.place(server.read("main.conf").replace("/one.log", "/two.log"))
+    server.process.send_signal(signal.SIGSTOP)
+    server.signal("HUP")
+    server.signal("USR1")
+    server.process.send_signal(signal.SIGCONT)
+    yield server.wait(lambda: "reopening logs" in server.read("error.log")), "both are obeyed"
+    yield server.wait(lambda: "new sessions take the new" in server.read("error.log")), "the new one is taken"
+    before = len(server.read("one.log"))
+    yield echoes(port) and server.wait(lambda: "connected to" in server.read("two.log")), "its log has its lines"
+    yield len(server.read("one.log")) == before, "and the old one none"
+    server.end()
+
+
 def privileges(folder, port, origin):
     """A port below 1024 and a log that only root can make, served by nobody."""
     low = next((one for one in range(997, 900, -1) if is_free(one)), None)
@@ -185,6 +253,34 @@ def ends(client):
 
 
 # ---- with and without ----
+
+def unix(folder, port, origin):
+    """A path that was given up is somebody else's: nobody unlinks it again, and nobody listens again."""
+    path = folder + "/sock"
+    for main in ("", "master_process off;"):
+        server = make(folder, port, origin, main, where=f"unix:{path}")
+        server.start()
+        with socket.socket(socket.AF_UNIX) as lasting, socket.socket(socket.AF_UNIX) as other:
+            yield server.wait(lambda: os.path.exists(path)), f"it listens {main}"
+            lasting.connect(path)
+            lasting.sendall(b"a")
+            yield lasting.recv(1) == b"a", f"a session {main}"
+            server.signal("QUIT")
+            yield server.wait(lambda: not os.path.exists(path)), f"QUIT gives the path up at once {main}"
+            other.bind(path)
+            server.signal("HUP")
+            server.signal("USR1")
+            yield server.wait(lambda one=server: "reopening logs" in one.read("error.log")), f"HUP and USR1 {main}"
+            yield "reconfiguring" not in server.read("error.log"), f"a server that drains does not reload {main}"
+            if main:
+                lasting.close()
+            else:
+                server.signal("TERM")
+            yield server.wait(lambda one=server: one.process.poll() is not None), f"it ends {main}"
+            yield os.path.exists(path), f"and leaves another's path alone {main}"
+        os.unlink(path)
+        os.unlink(folder + "/error.log")
+
 
 def upgrade(folder, port, origin):
     """What makes nginx start another program ends none here."""
@@ -282,8 +378,9 @@ def main():
     held, origin = Ports(), Origin("echo")
     die_with_parent()
     tally = Tally()
-    for case in (killed, alone, daemon, privileges, single, upgrade, pid, tested, secret):
-        if case is privileges and os.geteuid() != 0:
+    for case in (killed, alone, daemon, exhausted, both, threadless, privileges, single, upgrade, unix, pid,
+                 tested, secret):
+        if case in (privileges, threadless) and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:
             os.chmod(folder, 0o755)
