@@ -46,7 +46,11 @@ class Maker:
 
     def address(self):
         return self.random.choice([self.four, self.four, self.six, lambda: "::ffff:" + self.four(), lambda: "no address",
-                                   lambda: "", lambda: "127.0.0.1"])()
+                                   lambda: "", lambda: "127.0.0.1", self.within])()
+
+    def within(self):
+        """In a range that a geo may have, and near the ones inside it."""
+        return f"{20 * self.random.randint(0, 11)}.5.0.{self.random.randint(0, 9)}"
 
     def value(self, at):
         pick = self.random
@@ -95,6 +99,13 @@ class Maker:
             if text not in seen:
                 seen.add(text)
                 lines.append(f"{text} g{pick.randint(0, 5)};")
+            if ranges and pick.random() < 0.4:  # inside the one before; nginx refuses them the other way round
+                inner = f"{step * 20}.5.0.{pick.randint(1, 3)}-{step * 20}.5.0.{pick.randint(3, 8)}"
+                lines.append(f"{inner} inner{pick.randint(0, 5)};")
+                if pick.random() < 0.3:
+                    lines.append(f"delete {inner};")
+        if not ranges and pick.random() < 0.2:
+            lines.append(f"default late{at};")
         return f"geo $address $t{at} {{ {' '.join(lines)} }}"
 
     def split(self, at):
