@@ -286,12 +286,14 @@ check_shape(struct unit *unit, struct node *node)
 }
 
 static void
-check_node(struct unit *unit, struct node *node, u32 context, struct scope *scope)
+check_node(struct unit *unit, struct node *block, struct node *node, u32 context, struct scope *scope)
 {
     const struct directive *row = check_find(unit, node->word[0].text, context);
     bool here = row != NULL && (row->in & context) != 0;
+    bool repaired = here && brace_repair(unit, block, node, row, context);
     node->broken = true;
-    split(unit, node, here ? row : NULL, context);
+    if (!repaired)
+        split(unit, node, here ? row : NULL, context);
     if (row == NULL)
         say_unknown(unit, node, context);
     else if (!here)
@@ -366,7 +368,7 @@ static void
 check_block(struct unit *unit, struct node *block, u32 context, struct scope *scope)
 {
     for (struct node **at = &block->first; *at != NULL;) {
-        check_node(unit, *at, context, scope);
+        check_node(unit, block, *at, context, scope);
         if ((*at)->row == &directives[DIRECTIVE_include] && !(*at)->broken)
             expand(unit, at, context);
         else

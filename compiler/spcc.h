@@ -450,6 +450,11 @@ bool fragment_context(const char *name, enum context *context);
 /* Which context root is the inside of; of server {} or upstream {}, it is put into one. IN_MAIN or IN_STREAM. */
 enum context fragment_open(struct unit *unit, struct node *root, const struct source *source);
 
+/* ---- brace.c: a block without its "{" ---- */
+
+/* If node, in block, is one: say so, and make both what they were meant to be. */
+bool brace_repair(struct unit *unit, struct node *block, struct node *node, const struct directive *row, u32 context);
+
 /* ---- argument.c: what a directive takes ---- */
 
 /* Judge the number and the kinds of node's arguments; its value is the first one's. False: reported. */
