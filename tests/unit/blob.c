@@ -92,6 +92,13 @@ test_cut_quietly(u8 *data, size_t size, FILE *nowhere)
     report(!accepted, "cut at every length, the header's size put right");
 }
 
+/* Each byte in each of these ways; where the sanitizers make it slow, in some of them, others for the next byte. */
+#ifdef __SANITIZE_ADDRESS__
+enum { WAYS_APART = 4 };
+#else
+enum { WAYS_APART = 1 };
+#endif
+
 static void
 test_change(u8 *data, size_t size, FILE *nowhere)
 {
@@ -99,7 +106,7 @@ test_change(u8 *data, size_t size, FILE *nowhere)
     u32 accepted = 0, refused = 0;
     for (size_t at = 0; at < size; at++) {
         u8 old = data[at];
-        for (size_t i = 0; i < sizeof changes; i++) {
+        for (size_t i = at % WAYS_APART; i < sizeof changes; i += WAYS_APART) {
             data[at] = old ^ changes[i];
             *(try(data, size, nowhere) ? &accepted : &refused) += 1;
         }
