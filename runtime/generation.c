@@ -153,8 +153,7 @@ open_shards(struct generation *g)
 {
     u32 count = g->surroundings->worker_count;
     g->shard = calloc(count, sizeof(struct shard *));
-    g->listener_count = calloc(g->blob->listener_count, sizeof *g->listener_count);
-    if (!g->shard || !g->listener_count || !quic_open(g->blob, count))
+    if (!g->shard || !quic_open(g->blob, count))
         return false;
     while (g->shard_count < count) {
         g->shard[g->shard_count] = open_shard(g);
@@ -248,7 +247,7 @@ free_generation(struct generation *g)
     zone_close(g);
     if (g->regexes)
         regexes_close(g->regexes);
-    free(g->listener_count);
+    listen_close_places(g);
     for (u32 i = 0; g->log_fd && i < g->blob->log_count; i++)
         if (g->blob->log[i].sink == SINK_SYSLOG && g->log_fd[i] >= 0)
             close(g->log_fd[i]);
@@ -302,7 +301,8 @@ generation_open(struct surroundings *surroundings, const struct generation *old,
     }
     name_machine(g);
     g->regexes = regexes_open(g->blob);
-    if (look_up(g, lookup) && g->regexes && zone_open(g) && open_loggers(g) && host_open(g) && upstream_open(g, old)) {
+    if (look_up(g, lookup) && g->regexes && zone_open(g) && listen_open_places(g, old) && open_loggers(g) &&
+        host_open(g) && upstream_open(g, old)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
             take_logs(g);

@@ -5,6 +5,7 @@
 #include "spcd.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,16 +13,63 @@ enum { ACCEPT_BATCH = 64 };
 
 /* ---- who may come in ---- */
 
-/* max_conns of the listener, over all workers. */
+/* The sessions of a listener that has max_conns, over all workers and generations. */
+struct places {
+    atomic_uint taken;
+    u32 users; /* generations; the control thread's */
+};
+
+/* Connections that the generation before has at that address count on. Sessions of datagrams do not: those of another
+ * generation cannot be evicted. */
+static struct places *
+find_places(const struct blob *blob, const struct blob_listener *listener, const struct generation *old)
+{
+    u32 count = old && !(listener->flags & LISTENER_UDP) ? old->blob->listener_count : 0;
+    const char *text = blob_string(blob, blob->address[listener->address].text);
+    for (u32 i = 1; i < count; i++) {
+        const struct blob_listener *before = &old->blob->listener[i];
+        if (old->places[i] && !(before->flags & LISTENER_UDP) &&
+            strcmp(text, blob_string(old->blob, old->blob->address[before->address].text)) == 0)
+            return old->places[i];
+    }
+    return NULL;
+}
+
+bool
+listen_open_places(struct generation *g, const struct generation *old)
+{
+    const struct blob *blob = g->blob;
+    g->places = calloc(blob->listener_count, sizeof(struct places *));
+    for (u32 i = 1; g->places && i < blob->listener_count; i++) {
+        if (!blob->listener[i].max_conns)
+            continue;
+        struct places *places = find_places(blob, &blob->listener[i], old);
+        if (!places && !(places = calloc(1, sizeof *places)))
+            return false;
+        places->users++;
+        g->places[i] = places;
+    }
+    return g->places;
+}
+
+void
+listen_close_places(struct generation *g)
+{
+    for (u32 i = 1; g->places && i < g->blob->listener_count; i++)
+        if (g->places[i] && --g->places[i]->users == 0)
+            free(g->places[i]);
+    free(g->places);
+}
+
 bool
 listen_take_place(struct shard *shard, const struct blob_listener *listener)
 {
     if (!listener->max_conns)
         return true;
-    atomic_uint *count = &shard->generation->listener_count[listener - shard->blob->listener];
-    if (atomic_fetch_add(count, 1) < listener->max_conns)
+    atomic_uint *taken = &shard->generation->places[listener - shard->blob->listener]->taken;
+    if (atomic_fetch_add(taken, 1) < listener->max_conns)
         return true;
-    atomic_fetch_sub(count, 1);
+    atomic_fetch_sub(taken, 1);
     return false;
 }
 
@@ -29,7 +77,7 @@ void
 listen_give_place(struct shard *shard, const struct blob_listener *listener)
 {
     if (listener->max_conns)
-        atomic_fetch_sub(&shard->generation->listener_count[listener - shard->blob->listener], 1);
+        atomic_fetch_sub(&shard->generation->places[listener - shard->blob->listener]->taken, 1);
 }
 
 static void

@@ -561,7 +561,7 @@ struct generation {
     atomic_uint accepting;       /* shards that still watch their listeners */
     atomic_uint alive;           /* shards that are not over */
     bool left;                   /* no shard accepts any more; the control thread has seen to it */
-    atomic_uint *listener_count; /* sessions of each listener that has max_conns */
+    struct places **places;      /* of each listener that has max_conns */
 };
 
 /* Open a generation: names resolved, memory set aside. Takes surroundings if it succeeds. old is the one before, or
@@ -707,6 +707,11 @@ struct session *listen_admit(struct acceptor *acceptor, const struct datagram *d
 
 /* Make room for the session, if its listener had none. */
 enum step listen_step(struct session *session);
+
+/* Count the sessions of each listener that has max_conns, together with those that it has of old. False: no memory. */
+bool listen_open_places(struct generation *generation, const struct generation *old);
+void listen_close_places(struct generation *generation);
+
 /* One more session of the listener. False: it has max_conns. When it is over, another may come in. */
 bool listen_take_place(struct shard *shard, const struct blob_listener *listener);
 void listen_give_place(struct shard *shard, const struct blob_listener *listener);
