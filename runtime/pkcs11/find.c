@@ -134,8 +134,9 @@ static bool
 try_module(struct token_key *key, CK_FUNCTION_LIST *module, char error[TLS_ERROR_SIZE])
 {
     CK_SLOT_ID slot[SLOTS_MOST];
-    CK_ULONG count = SLOTS_MOST;
-    if (!is_module(key->uri, module) || module->C_GetSlotList(CK_TRUE, slot, &count) != CKR_OK)
+    CK_ULONG count = SLOTS_MOST, now;
+    if (!is_module(key->uri, module) || module->C_GetSlotList(CK_TRUE, NULL, &now) != CKR_OK || /* it looks again */
+        module->C_GetSlotList(CK_TRUE, slot, &count) != CKR_OK)
         return false;
     key->module = module;
     bool found = false;

@@ -47,7 +47,7 @@ def make_token(folder, ca):
 
 def make_slow(folder):
     run("gcc", "-shared", "-fPIC", "-I/usr/include/p11-kit-1", "-o", folder + "/slow.so", HERE + "/slow_token.c", cwd=folder)
-    os.environ |= {"SLOW_TOKEN_OF": SOFTHSM, "SLOW_TOKEN_MS": str(SLOW_MS)}
+    os.environ |= {"SLOW_TOKEN_OF": SOFTHSM, "SLOW_TOKEN_MS": str(SLOW_MS), "SLOW_TOKEN_PULLED": folder + "/pulled"}
 
 
 def key(name, folder, more="", certificate=None):
@@ -117,6 +117,23 @@ def slow(server, first, tls13):
     server.end()
 
 
+def pulled(server, first, tls13):
+    """A token that is pulled out ends who needs it, and nobody else; put in again, it works again."""
+    folder = server.folder
+    serve(server, first, [f"proxy_pass 127.0.0.1:{tls13}; {key('rsa', folder, f'&module-path={folder}/slow.so')}",
+                          f"proxy_pass 127.0.0.1:{tls13};"])
+    before = ask(first)
+    open(folder + "/pulled", "w", encoding="ascii").close()
+    without, others = [ask(first), ask(first)], ask(first + 1)
+    said = server.read("error.log")
+    os.unlink(folder + "/pulled")
+    again = ask(first)
+    yield before and without == [None, None] and others, f"only who needs the token ends: {before} {without} {others}"
+    yield said.count("the key in the token cannot be used: there is no such token") == 2, said
+    yield again and again["client"] == ["rsa"], f"the token is back: {again}"
+    server.end()
+
+
 def refused(folder, spcd, spcc):
     """What spcd says wrong before it serves."""
     cases = [
@@ -150,6 +167,7 @@ def play(folder):
     tls12 = Origin(first + 1, speaks(context(ca, "good", clients="CERT_OPTIONAL", newest="TLSv1_2"))).port
     yield from every_kind(Server("spcd", folder, tools), first + 2, tls13, tls12)
     yield from slow(Server("spcd", folder, tools), first + 20, tls13)
+    yield from pulled(Server("spcd", folder, tools), first + 23, tls13)
     yield from refused(folder, tools["spcd"], tools["spcc"])
 
 
