@@ -17,13 +17,26 @@ struct tls_certificates {
     STACK_OF(X509) *stack;
 };
 
+/* Without the mark of byte order that editors leave before the first letter. NULL: it cannot be opened. */
+static BIO *
+open_file(const char *path)
+{
+    BIO *file = BIO_new_file(path, "r");
+    char start[3];
+    bool marked = file != NULL && BIO_read(file, start, sizeof start) == sizeof start &&
+                  memcmp(start, "\xEF\xBB\xBF", sizeof start) == 0;
+    if (file != NULL && !marked)
+        (void)BIO_reset(file);
+    return file;
+}
+
 /* ---- certificates ---- */
 
 struct tls_certificates *
 tls_open(const char *path)
 {
     struct tls_certificates *certificates = calloc(1, sizeof *certificates);
-    BIO *file = BIO_new_file(path, "r");
+    BIO *file = open_file(path);
     if (certificates != NULL && file != NULL)
         certificates->stack = sk_X509_new_null();
     for (X509 *one; certificates != NULL && certificates->stack != NULL &&
@@ -104,7 +117,7 @@ give_passphrase(char *buffer, int size, int writing, void *data)
 static EVP_PKEY *
 read_key(const char *path, struct passphrase *passphrase)
 {
-    BIO *file = BIO_new_file(path, "r");
+    BIO *file = open_file(path);
     EVP_PKEY *key = file != NULL ? PEM_read_bio_PrivateKey(file, NULL, give_passphrase, passphrase) : NULL;
     BIO_free(file);
     ERR_clear_error();

@@ -36,6 +36,13 @@ is_address(const char *name)
     return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
 }
 
+/* In the ClientHello; "[" begins an address that does not end. */
+static bool
+can_be_sent(const char *name)
+{
+    return name[0] && name[0] != '[' && !is_address(name);
+}
+
 /* proxy_ssl_name, or what proxy_pass names. False: that can be none. */
 static bool
 find_name(struct session *s, char name[TLS_NAME_MAX + 1])
@@ -93,7 +100,7 @@ open_stream(struct session *s)
     if (!find_name(s, name) || !credential_take(s, &own))
         return false;
     struct tls_peer peer = {
-        .sent_name = flags & TLS_SEND_NAME && name[0] && !is_address(name) ? name : NULL,
+        .sent_name = flags & TLS_SEND_NAME && can_be_sent(name) ? name : NULL,
         .expected_name = flags & TLS_VERIFY ? name : NULL,
         .alpn = protocols,
         .alpn_size = list_protocols(s, protocols),

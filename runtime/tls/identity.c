@@ -12,14 +12,25 @@
 static bool
 is_certificate(const char *name)
 {
-    return strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0;
+    return strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0 ||
+           strcmp(name, PEM_STRING_X509_TRUSTED) == 0;
+}
+
+/* The bytes of the certificate that begins there; who trusts it for what may follow. 0: it is none. */
+static size_t
+measure(const u8 *data, long size)
+{
+    const u8 *end = data;
+    X509 *read = d2i_X509(NULL, &end, size);
+    X509_free(read);
+    return read ? (size_t)(end - data) : 0;
 }
 
 static bool
-add_certificate(struct tls_identity *identity, const u8 *data, long size, CRYPTO_BUFFER_POOL *pool)
+add_certificate(struct tls_identity *identity, const u8 *data, size_t size, CRYPTO_BUFFER_POOL *pool)
 {
     CRYPTO_BUFFER **chain = realloc(identity->chain, (identity->count + 1) * sizeof *chain);
-    CRYPTO_BUFFER *one = CRYPTO_BUFFER_new(data, (size_t)size, pool);
+    CRYPTO_BUFFER *one = size ? CRYPTO_BUFFER_new(data, size, pool) : NULL;
     if (chain)
         identity->chain = chain;
     if (chain && one)
@@ -32,20 +43,19 @@ add_certificate(struct tls_identity *identity, const u8 *data, long size, CRYPTO
 static bool
 read_chain(struct tls_identity *identity, const struct tls_file *file, CRYPTO_BUFFER_POOL *pool)
 {
-    BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
+    BIO *bio = pem_open(file);
     char *name, *header;
     u8 *data;
     long size;
     bool good = bio != NULL;
     while (good && PEM_read_bio(bio, &name, &header, &data, &size)) {
-        good = !is_certificate(name) || add_certificate(identity, data, size, pool);
+        good = !is_certificate(name) || add_certificate(identity, data, measure(data, size), pool);
         OPENSSL_free(name);
         OPENSSL_free(header);
         OPENSSL_free(data);
     }
     BIO_free(bio);
-    u32 last = ERR_peek_last_error();
-    bool whole = ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE; /* nothing follows */
+    bool whole = pem_was_read();
     if (good && whole && identity->count)
         ERR_clear_error();
     return good && whole && identity->count;
@@ -75,7 +85,7 @@ give_passphrase(char *buffer, int size, int writing, void *data)
 static EVP_PKEY *
 try_key(const struct tls_file *file, struct passphrase *passphrase)
 {
-    BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
+    BIO *bio = pem_open(file);
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, passphrase) : NULL;
     BIO_free(bio);
     return key;

@@ -50,6 +50,11 @@ bool memory_suffices(void);
 
 /* ---- error.c ---- */
 
+/* pem.c: to read the content of a file, without a mark of byte order before it; NULL: no memory. */
+BIO *pem_open(const struct tls_file *file);
+/* Did the last PEM_read_...(), which gave nothing, find the end? Otherwise it found what is wrong. */
+bool pem_was_read(void);
+
 /* "WHAT failed (SSL: error:...)", from BoringSSL's queue, which is empty then. */
 void error_say(char error[TLS_ERROR_SIZE], const char *what);
 

@@ -51,30 +51,32 @@ put_in_order(STACK_OF(X509) *all, X509 *one, size_t *current)
 static bool
 add_trusted(X509_STORE *store, const struct tls_file *file)
 {
-    BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
+    BIO *bio = pem_open(file);
     STACK_OF(X509) *all = sk_X509_new_null();
     size_t count = 0, current = 0;
     while (bio && all && put_in_order(all, PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL), &current))
         continue;
+    bool whole = pem_was_read();
     for (size_t i = 0; all && i < sk_X509_num(all); i++)
         count += X509_STORE_add_cert(store, sk_X509_value(all, i)) == 1;
     sk_X509_pop_free(all, X509_free);
     BIO_free(bio);
-    return count > 0;
+    return whole && count > 0;
 }
 
 static bool
 add_revoked(X509_STORE *store, const struct tls_file *file)
 {
-    BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
+    BIO *bio = pem_open(file);
     size_t count = 0;
     for (X509_CRL *one; bio && (one = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL));) {
         count += X509_STORE_add_crl(store, one) == 1;
         X509_CRL_free(one);
     }
+    bool whole = pem_was_read();
     BIO_free(bio);
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    return count > 0;
+    return whole && count > 0;
 }
 
 X509_STORE *

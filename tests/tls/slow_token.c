@@ -1,6 +1,6 @@
 /*
- * A PKCS#11 module that is SoftHSM's, but for this: a signature takes SLOW_TOKEN_MS milliseconds longer; and the token is
- * pulled out while the file SLOW_TOKEN_PULLED is there. Who has come or gone is seen by who asks how many there are
+ * A PKCS#11 module that is SoftHSM's, but for this: a signature takes SLOW_TOKEN_MS milliseconds longer; and the token
+ * is pulled out while the file SLOW_TOKEN_PULLED is there. Who has come or gone is seen by who asks how many there are
  * (C_GetSlotList() without a list), as the standard has it (version 2.40, section 5.5).
  */
 #include <dlfcn.h>
