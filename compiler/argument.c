@@ -391,3 +391,15 @@ argument_options(struct unit *unit, struct node *node, u32 first, void *record, 
         good &= read_parameter(unit, node, &node->word[i], record, options);
     return good;
 }
+
+bool
+argument_fits(const struct directive *row, const struct node *node, u32 index)
+{
+    u64 ignored;
+    const struct take *take = argument_take(row, node->word_count - 1, index - 1);
+    if (take == NULL || take->kind == TAKE_LEVEL)
+        return false;
+    if (take->kind == TAKE_OPTION)
+        return find_parameter((enum directive_id)(row - directives), node->word[index].text) != NULL;
+    return read_value(take, node->word[index].text, &ignored) == READ_OK;
+}

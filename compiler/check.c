@@ -183,17 +183,22 @@ takes_block(const struct directive *row, const struct node *node)
            (row->may_open == NULL || strcmp(node->word[node->word_count - 1].text, row->may_open) == 0);
 }
 
-/* May the argument at index be there, although it begins a line and is a directive? */
+/* Is the argument at index, which is a directive too, likely to be one here? Not if it and all behind it fit. */
 static bool
 is_suspect(const struct directive *row, const struct node *node, u32 index)
 {
     if (row == NULL || (node->block && !takes_block(row, node)))
         return true;
     const struct take *take = argument_take(row, node->word_count - 1, index - 1);
-    return take == NULL || take->kind == TAKE_OPTION || take->kind == TAKE_WORD || take->kind == TAKE_LEVEL;
+    if (take != NULL && take->kind != TAKE_OPTION && take->kind != TAKE_WORD && take->kind != TAKE_LEVEL)
+        return false;
+    while (index < node->word_count && argument_fits(row, node, index))
+        index++;
+    return index < node->word_count;
 }
 
-/* If a later line of the statement begins with a directive, a ";" is missing before it: cut it there in two. */
+/* If a later line of the statement begins with a directive, a ";" is missing before it, and so it is in one line where
+ * an argument too many is a directive: cut it there in two. */
 static void
 split(struct unit *unit, struct node *node, const struct directive *row, u32 context)
 {
@@ -201,7 +206,8 @@ split(struct unit *unit, struct node *node, const struct directive *row, u32 con
         const struct word *word = &node->word[i], *before = word - 1;
         bool odd = node->block && (row == NULL || !takes_block(row, node));
         bool may = odd ? check_find(unit, word->text, context) != NULL : is_here(unit, word, context);
-        if (word->quoted || !may || !begins_line(unit, word, before) || !is_suspect(row, node, i))
+        bool apart = begins_line(unit, word, before) || (i > 1 && row != NULL && row->opens == 0);
+        if (word->quoted || !may || !apart || !is_suspect(row, node, i))
             continue;
         if (row != NULL || i > 1) {
             diag(unit, no_semicolon, ((struct span){before->span.end, before->span.end + 1}), shown(unit, before));

@@ -463,6 +463,8 @@ bool argument_check(struct unit *unit, struct node *node);
 struct span word_part(const struct word *word, u32 start, u32 end);
 /* The kind of the argument at index, of a row that has count words; NULL: it takes none there. */
 const struct take *argument_take(const struct directive *row, u32 count, u32 index);
+/* Does the word at index look as an argument of row does there? That of a level never: they are not told apart. */
+bool argument_fits(const struct directive *row, const struct node *node, u32 index);
 /* Read text as take says; mistakes are reported at span, as what's. most: the largest number allowed. */
 bool argument_value(struct unit *unit, const struct take *take, const char *what, const char *text, struct span span,
                     u64 least, u64 most, u64 *value);
