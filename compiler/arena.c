@@ -16,16 +16,21 @@ struct arena_chunk {
     _Alignas(ALIGNMENT) u8 byte[];
 };
 
+static _Noreturn void
+die_of_memory(void)
+{
+    fputs("spcc: out of memory\n", stderr);
+    exit(2);
+}
+
 static struct arena_chunk *
 add_chunk(struct arena *arena, size_t size)
 {
     if (size < CHUNK_SIZE)
         size = CHUNK_SIZE;
     struct arena_chunk *chunk = calloc(1, sizeof *chunk + size);
-    if (chunk == NULL) {
-        fputs("spcc: out of memory\n", stderr);
-        exit(2);
-    }
+    if (chunk == NULL)
+        die_of_memory();
     chunk->size = size;
     chunk->next = arena->chunk;
     arena->chunk = chunk;
@@ -89,15 +94,17 @@ void *
 vector_extend(struct arena *arena, struct vector *vector, size_t size, u32 count)
 {
     u32 first = size < FIRST_VECTOR_SIZE ? FIRST_VECTOR_SIZE / (u32)size : 1;
-    u32 capacity = vector->capacity ? vector->capacity : first;
+    u64 capacity = vector->capacity ? vector->capacity : first;
     while (capacity - vector->count < count)
         capacity *= 2;
+    if (capacity > UINT32_MAX)
+        die_of_memory();
     if (capacity != vector->capacity) {
         void *item = arena_take(arena, capacity * size);
         if (vector->count > 0)
             memcpy(item, vector->item, vector->count * size);
         vector->item = item;
-        vector->capacity = capacity;
+        vector->capacity = (u32)capacity;
     }
     vector->count += count;
     return (u8 *)vector->item + (vector->count - count) * size;

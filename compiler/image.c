@@ -149,5 +149,5 @@ image_write(struct unit *unit, const char *path, const void *data, size_t size)
     for (u32 i = 0; i < unit->sources.count; i++)
         if (source[i]->device == status.st_dev && source[i]->inode == status.st_ino)
             return "it is a file that was just read";
-    return output_replace(unit, path, data, size, NULL);
+    return output_replace(unit, path, data, size, &status);
 }

@@ -32,9 +32,7 @@ struct settings {
     u32 given; /* the options, a bit each */
 };
 
-static int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int
+static int __attribute__((format(printf, 1, 2)))
 fail(const char *format, ...)
 {
     va_list arguments;
@@ -50,6 +48,14 @@ static bool
 is_given(const struct settings *settings, enum option_id option)
 {
     return (settings->given & 1u << option) != 0;
+}
+
+/* What was printed must have arrived, or status is none. */
+static int
+printed(int status)
+{
+    bool good = fflush(stdout) == 0 && !ferror(stdout);
+    return good ? status : fail("cannot write: %s", strerror(errno));
 }
 
 /* Open a unit with the settings; false: it was said why. */
@@ -73,11 +79,8 @@ open_unit(struct unit *unit, const struct settings *settings)
             return false;
         }
     }
-    if (settings->target != NULL && !lint_target_read(settings->target, &unit->target)) {
-        fail("--target %s: write nginx-1.26, nginx-1.26.2 or nginx-plus", settings->target);
-        return false;
-    }
-    return true;
+    return settings->target == NULL || lint_target_read(settings->target, &unit->target) ||
+           fail("--target %s: write nginx-1.26, nginx-1.26.2 or nginx-plus", settings->target) == CLEAN;
 }
 
 /* ---- compile, check ---- */
@@ -168,7 +171,7 @@ run_sources(const struct settings *settings, char **file, int count, bool check_
         int status = run_one(settings, report, file[i], check_only);
         worst = status > worst ? status : worst;
     }
-    return report_close(report) ? worst : fail("cannot write: %s", strerror(errno));
+    return report_close(report) ? printed(worst) : fail("cannot write: %s", strerror(errno));
 }
 
 static int
@@ -228,9 +231,7 @@ run_dump(const struct settings *settings, char **file, int count)
     if (good)
         dump(&blob, stdout);
     munmap(data, size);
-    if (!good)
-        return fail("%s: %s", file[0], error);
-    return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+    return good ? printed(CLEAN) : fail("%s: %s", file[0], error);
 }
 
 /* ---- diff ---- */
@@ -292,7 +293,7 @@ run_diff(const struct settings *settings, char **file, int count)
     int status = list.changes.count > 0 ? FINDINGS : CLEAN;
     unit_close(&old);
     unit_close(&new);
-    return fflush(stdout) == 0 ? status : fail("cannot write: %s", strerror(errno));
+    return printed(status);
 }
 
 /* ---- fmt ---- */
@@ -326,7 +327,7 @@ run_fmt(const struct settings *settings, char **file, int count)
         int status = format_one(how, file[i]);
         worst = status > worst ? status : worst;
     }
-    return fflush(stdout) == 0 ? worst : fail("cannot write: %s", strerror(errno));
+    return printed(worst);
 }
 
 /* ---- explain, manual ---- */
@@ -336,9 +337,7 @@ run_explain(const struct settings *settings, char **word, int count)
 {
     (void)settings;
     char wrong[COMMAND_WRONG_SIZE];
-    if (!explain(word, count, stdout, wrong))
-        return fail("%s", wrong);
-    return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+    return explain(word, count, stdout, wrong) ? printed(CLEAN) : fail("%s", wrong);
 }
 
 static int
@@ -347,7 +346,7 @@ run_manual(const struct settings *settings, char **page, int count)
     (void)settings;
     if (count != 1 || !manual(page[0], stdout))
         return fail("manual takes one page: %s", manual_pages);
-    return fflush(stdout) == 0 ? CLEAN : fail("cannot write: %s", strerror(errno));
+    return printed(CLEAN);
 }
 
 /* ---- the command line ---- */
@@ -443,7 +442,7 @@ read_options(int count, char **argument, struct settings *settings)
         if (option == OPTION_version)
             puts("spcc " SPC_VERSION);
         if (option == OPTION_help || option == OPTION_version)
-            return CLEAN;
+            return printed(CLEAN);
         if (!take_option((enum option_id)option, settings))
             return FAILED;
     }

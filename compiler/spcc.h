@@ -539,7 +539,8 @@ u32 image_text(struct unit *unit, const char *text, size_t size);
 const char *image_string(const struct unit *unit, u32 offset);
 /* Assemble the blob. False: it would be too large. */
 bool image_finish(struct unit *unit, void **data, size_t *size);
-/* Put size bytes at path, whole or not at all. NULL, or what went wrong. */
+/* Put size bytes at path, whole or not at all; a file that is there keeps its owner and permissions. NULL, or what went
+ * wrong. */
 const char *image_write(struct unit *unit, const char *path, const void *data, size_t size);
 
 /* ---- output.c: bytes -> files; NULL, or what went wrong ---- */
@@ -549,7 +550,8 @@ struct stat;
 bool output_write(int fd, const void *data, size_t size);
 /* To a pipe or a device. */
 const char *output_send(const char *path, const void *data, size_t size);
-/* Whole or not at all, in place of what is there; with the owner and permissions of like, where there is one. */
+/* Whole or not at all, in place of what is there; with the owner and permissions of like. NULL: it is the caller's,
+ * and all may read it, whatever the umask. */
 const char *output_replace(struct unit *unit, const char *path, const void *data, size_t size,
                            const struct stat *like);
 

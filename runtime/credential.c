@@ -148,7 +148,7 @@ same(const struct mark *a, const struct mark *b)
 static bool
 read_file(struct session *s, const char *path, u8 *data, struct tls_file *file)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), error = errno;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = errno; /* a FIFO is not waited for */
     ssize_t got = fd >= 0 ? read(fd, data, WIRE_SIZE) : -1;
     if (fd >= 0) {
         error = got == WIRE_SIZE ? EFBIG : errno;

@@ -158,9 +158,7 @@ on_event(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop, (void)events;
     struct session *s = io->data;
-    enum handshake result = advance(s);
-    if (result == HANDSHAKE_DONE || result == HANDSHAKE_FAILED)
-        proxy_secured(s, result == HANDSHAKE_DONE);
+    proxy_secured(s, advance(s));
 }
 
 enum handshake
@@ -185,14 +183,12 @@ handshake_signed(struct session *s, const u8 *signature, size_t size, const char
     if (!size)
         session_log(s, LEVEL_ERROR, 0, "the key in the token cannot be used: %s", error);
     record_answer(&s->upstream, signature, size);
-    enum handshake result = advance(s);
-    if (result == HANDSHAKE_DONE || result == HANDSHAKE_FAILED)
-        proxy_secured(s, result == HANDSHAKE_DONE);
+    proxy_secured(s, advance(s));
 }
 
 void
 handshake_timeout(struct session *s)
 {
     session_log(s, LEVEL_ERROR, ETIMEDOUT, "upstream timed out");
-    proxy_secured(s, false);
+    proxy_secured(s, HANDSHAKE_FAILED);
 }

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SAY_AGAIN_S = 1 }; /* failures are counted each, and logged once in so long */
-
 struct path {
     char text[LOG_PATH_SIZE];
     bool chosen[LOG_PATH_SIZE]; /* which bytes variables gave */
@@ -50,17 +48,6 @@ make_path(struct session *s, const struct blob_expr *expr, struct path *path)
     return strlen(path->text) == out.used && !is_crooked(path);
 }
 
-/* Is it time to log a failure? */
-static bool
-may_say(const struct session *s, double *said)
-{
-    double now = session_now(s);
-    bool may = now - *said >= SAY_AGAIN_S;
-    if (may)
-        *said = now;
-    return may;
-}
-
 bool
 log_path_write(struct session *s, const struct blob_access *record, double *said, const void *data, size_t size)
 {
@@ -69,7 +56,7 @@ log_path_write(struct session *s, const struct blob_access *record, double *said
     struct path path = {.text = ""};
     bool kept;
     if (!make_path(s, &blob->expr[record->path], &path)) {
-        if (may_say(s, said))
+        if (log_again(said, session_now(s)))
             session_log(s, LEVEL_CRIT, 0, "access_log \"%s\": the path leads up, is too long or has control characters",
                         blob_string(blob, blob->log[record->log].path));
         return false;
@@ -77,7 +64,7 @@ log_path_write(struct session *s, const struct blob_access *record, double *said
     struct log_cache *cache = record->cache ? shard->log_cache[record->cache] : NULL;
     int fd = log_cache_take(cache, path.text, shard->worker->now, &kept);
     bool good = fd >= 0 && write(fd, data, size) == (ssize_t)size;
-    if (!good && may_say(s, said))
+    if (!good && log_again(said, session_now(s)))
         session_log(s, LEVEL_CRIT, errno, "%s \"%s\" failed", fd < 0 ? "open()" : "write() to", path.text);
     if (fd >= 0 && !kept)
         close(fd);

@@ -233,11 +233,11 @@ on_connect(struct ev_loop *loop, ev_io *io, int events)
 }
 
 void
-proxy_secured(struct session *s, bool good)
+proxy_secured(struct session *s, enum handshake result)
 {
-    if (good)
+    if (result == HANDSHAKE_DONE)
         connected(s);
-    else
+    else if (result == HANDSHAKE_FAILED)
         next_upstream(s);
 }
 

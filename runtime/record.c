@@ -33,10 +33,11 @@ record_open(struct session *s, struct side *side, struct tls_context *context, s
     strncpy(r->name, name, TLS_NAME_MAX);
     if (peer->expected_name)
         peer->expected_name = r->name;
-    r->stream = tls->memory_suffices() ? tls->open(context, peer, error) : NULL;
+    bool suffices = tls->memory_suffices(); /* asked once: other workers take and give, too */
+    r->stream = suffices ? tls->open(context, peer, error) : NULL;
     if (!r->stream) {
         slab_give(&s->shard->records, r);
-        session_log(s, LEVEL_ERROR, 0, "%s", tls->memory_suffices() ? error : "no memory is left for TLS");
+        session_log(s, LEVEL_ERROR, 0, "%s", suffices ? error : "no memory is left for TLS");
         return false;
     }
     side->buffer = NULL;

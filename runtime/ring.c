@@ -32,6 +32,8 @@ make(const char *name)
     ring->name = strdup(name);
     ring->fd = memfd_create("error_log", MFD_CLOEXEC);
     if (ring->fd < 0 || !ring->name) {
+        if (ring->fd >= 0)
+            close(ring->fd);
         free(ring->name);
         free(ring);
         return NULL;

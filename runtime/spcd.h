@@ -1101,8 +1101,10 @@ bool cloud_put_google(struct session *session, struct output *out);
 void proxy_start(struct session *session);
 void proxy_timeout(struct session *session);
 void proxy_pause_over(struct session *session);
-/* The handshake with the upstream is over, well or not. */
-void proxy_secured(struct session *session, bool good);
+/* What a handshake with the upstream has come to; FAILED was logged, and with ENDED the session has ended. */
+enum handshake { HANDSHAKE_WAITS, HANDSHAKE_DONE, HANDSHAKE_FAILED, HANDSHAKE_ENDED };
+/* One that had to wait has gone on. */
+void proxy_secured(struct session *session, enum handshake result);
 void return_start(struct session *session);
 void return_timeout(struct session *session);
 
@@ -1258,8 +1260,7 @@ const char *record_verdict(const struct side *side, char text[TLS_ERROR_SIZE]);
 
 /* ---- handshake.c: TLS towards an upstream server, from the connection to the first byte ---- */
 
-enum handshake { HANDSHAKE_WAITS, HANDSHAKE_DONE, HANDSHAKE_FAILED, HANDSHAKE_ENDED };
-/* The upstream is connected. If it WAITS, proxy_secured() is called later. FAILED: logged; ENDED: so is the session. */
+/* The upstream is connected. If it WAITS, proxy_secured() is called later. */
 enum handshake handshake_start(struct session *session);
 /* starttls.c: the same where the client was told that TLS begins. */
 enum handshake starttls_start(struct session *session);

@@ -232,9 +232,7 @@ on_upstream(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop, (void)events;
     struct session *s = io->data;
-    enum handshake result = advance(s);
-    if (result == HANDSHAKE_DONE || result == HANDSHAKE_FAILED)
-        proxy_secured(s, result == HANDSHAKE_DONE);
+    proxy_secured(s, advance(s));
 }
 
 enum handshake
