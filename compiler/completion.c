@@ -52,6 +52,28 @@ print_words(const char *words, FILE *file)
         fputc(*words == '|' ? ' ' : *words, file);
 }
 
+/* How each shell is told what an argument may be; the words stand for "%". */
+static const struct {
+    const char *bash, *zsh, *fish;
+} forms[] = {
+    [ARGUMENT_NONE] = {"", "", ""},
+    [ARGUMENT_WORDS] = {"words=\"%\"", ":word:(%)", " -x -a '%'"},
+    [ARGUMENT_FILE] = {"kind=-f", ":file:_files", " -r -F"},
+    [ARGUMENT_FOLDER] = {"kind=-d", ":file:_files -/", " -x -a '(__fish_complete_directories)'"},
+    [ARGUMENT_CODES] = {"words=$codes", ":code:($codes)", " -x -a '$spcc_codes'"},
+    [ARGUMENT_OTHER] = {"return", ":value: ", " -x"},
+};
+
+static void
+print_form(const char *form, const struct command_option *row, FILE *file)
+{
+    for (; *form != '\0'; form++)
+        if (*form == '%')
+            print_words(row->argument, file);
+        else
+            fputc(*form, file);
+}
+
 /* Words in lines of WIDTH. */
 struct lines {
     FILE *file;
@@ -122,24 +144,7 @@ bash_argument(const struct command_option *row, FILE *file)
     fputs("    ", file);
     print_spelling(row, " | ", file);
     fputs(") ", file);
-    switch (argument) {
-    case ARGUMENT_WORDS:
-        fputs("words=\"", file);
-        print_words(row->argument, file);
-        fputs("\"", file);
-        break;
-    case ARGUMENT_CODES:
-        fputs("words=$codes", file);
-        break;
-    case ARGUMENT_FOLDER:
-        fputs("kind=-d", file);
-        break;
-    case ARGUMENT_FILE:
-        fputs("kind=-f", file);
-        break;
-    default:
-        fputs("return", file);
-    }
+    print_form(forms[argument].bash, row, file);
     fputs(" ;;\n", file);
 }
 
@@ -234,17 +239,7 @@ zsh_spelling(const struct command_option *row, bool is_long, FILE *file)
     fputc('[', file);
     zsh_says(row->says, file);
     fputc(']', file);
-    if (argument == ARGUMENT_WORDS) {
-        fputs(":word:(", file);
-        print_words(row->argument, file);
-        fputc(')', file);
-    } else if (argument == ARGUMENT_FILE || argument == ARGUMENT_FOLDER) {
-        fprintf(file, ":file:_files%s", argument == ARGUMENT_FOLDER ? " -/" : "");
-    } else if (argument == ARGUMENT_CODES) {
-        fputs(":code:($codes)", file);
-    } else if (argument == ARGUMENT_OTHER) {
-        fprintf(file, ":%s: ", argument == ARGUMENT_OTHER && row->letter == 'D' ? "constant" : "value");
-    }
+    print_form(row->letter == 'D' ? ":constant: " : forms[argument].zsh, row, file);
     fputs("'\n", file);
 }
 
@@ -340,26 +335,7 @@ fish_option(int command, const struct command_option *row, FILE *file)
         fprintf(file, " -s %c", row->letter);
     if (row->name != NULL)
         fprintf(file, " -%s %s", one_dash ? "o" : "l", row->name);
-    switch (argument_of(row)) {
-    case ARGUMENT_NONE:
-        break;
-    case ARGUMENT_WORDS:
-        fputs(" -x -a '", file);
-        print_words(row->argument, file);
-        fputs("'", file);
-        break;
-    case ARGUMENT_CODES:
-        fputs(" -x -a '$spcc_codes'", file);
-        break;
-    case ARGUMENT_FOLDER:
-        fputs(" -x -a '(__fish_complete_directories)'", file);
-        break;
-    case ARGUMENT_FILE:
-        fputs(" -r -F", file);
-        break;
-    case ARGUMENT_OTHER:
-        fputs(" -x", file);
-    }
+    print_form(forms[argument_of(row)].fish, row, file);
     fputs(" -d ", file);
     fish_says(row->says, file);
     fputc('\n', file);
