@@ -247,6 +247,8 @@ balance_unshare(struct upstream *upstream)
         return;
     close_balance(shared);
     free(shared->peer);
+    if (shared->mutex)
+        pthread_mutex_destroy(shared->mutex);
     free(shared->mutex);
     free(shared);
 }

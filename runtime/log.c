@@ -206,6 +206,15 @@ may_write(const struct logger *logger, u32 index)
     return may;
 }
 
+bool
+log_again(double *said, double now)
+{
+    if (now - *said < 1)
+        return false;
+    *said = now;
+    return true;
+}
+
 void
 log_report(const struct logger *logger, bool all)
 {

@@ -7,15 +7,6 @@
 
 #include <linux/sock_diag.h>
 
-bool
-log_again(double *said, double now)
-{
-    if (now - *said < 1)
-        return false;
-    *said = now;
-    return true;
-}
-
 /* Since the socket was opened, which may be before this process was. */
 static u32
 dropped_by(int fd)

@@ -212,6 +212,9 @@ log_wants(const struct logger *logger, enum level level)
 void log_write(const struct logger *logger, enum level level, u64 connection, int error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* May a line be written again of what may happen often, and was said last then? Once a second. */
+bool log_again(double *said, double now);
+
 /* Say how many lines each of the logger's sinks has left out in a second that is over, or, if all, so far. */
 void log_report(const struct logger *logger, bool all);
 
@@ -1148,9 +1151,6 @@ void clients_active(struct session *session);
 void clients_gone(struct session *session);
 
 /* ---- loss.c: datagrams that are lost ---- */
-
-/* May a line be written again of what may happen often, and was said last then? Once a second. */
-bool log_again(double *said, double now);
 
 /* So many were dropped since the listener's socket was opened; it is watched no more, or by the successor alone. */
 void loss_received(struct acceptor *acceptor, u32 dropped);

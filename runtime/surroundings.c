@@ -53,11 +53,17 @@ find_path(const struct surroundings *s, const char *path)
     return UINT32_MAX;
 }
 
+/* Does the log need a descriptor that is opened here? */
+static bool
+is_opened(const struct blob_log *record)
+{
+    return record->sink == SINK_FILE || record->sink == SINK_MEMORY;
+}
+
 u32
 surroundings_log(const struct surroundings *s, const struct blob_log *record)
 {
-    bool has = record->sink == SINK_FILE || record->sink == SINK_MEMORY;
-    return has ? find_path(s, blob_string(&s->mapping->blob, record->path)) : UINT32_MAX;
+    return is_opened(record) ? find_path(s, blob_string(&s->mapping->blob, record->path)) : UINT32_MAX;
 }
 
 static int *
@@ -91,8 +97,7 @@ surroundings_new(struct mapping *mapping)
     s->log_path = paths;
     for (u32 i = 1; i < blob->log_count; i++) {
         const char *path = blob_string(blob, blob->log[i].path);
-        bool has = blob->log[i].sink == SINK_FILE || blob->log[i].sink == SINK_MEMORY;
-        if (has && find_path(s, path) == UINT32_MAX)
+        if (is_opened(&blob->log[i]) && find_path(s, path) == UINT32_MAX)
             s->log_path[s->log_count++] = path;
     }
     s->log = new_fds(s->log_count);
