@@ -207,8 +207,8 @@ judge_map(struct unit *unit, struct node *node)
 {
     struct table table = {.unit = unit, .is_name = looks_up_name(&node->word[1])};
     variable_declare(unit, node, 2, VARIABLE_TABLE);
-    for (const struct node *entry = node->first; entry != NULL; entry = entry->next) {
-        if (!judge_entry(unit, (struct node *)entry, 1, 2, "KEY VALUE;"))
+    for (struct node *entry = node->first; entry != NULL; entry = entry->next) {
+        if (!judge_entry(unit, entry, 1, 2, "KEY VALUE;"))
             continue;
         if (entry->word_count == 1)
             read_parameter(&table, entry);
@@ -255,8 +255,8 @@ judge_num_map(struct unit *unit, struct node *node)
 {
     struct table table = {.unit = unit};
     variable_declare(unit, node, node->word_count - 1, VARIABLE_TABLE);
-    for (const struct node *entry = node->first; entry != NULL; entry = entry->next) {
-        if (!judge_entry(unit, (struct node *)entry, 1, 2, "NUMBER VALUE;"))
+    for (struct node *entry = node->first; entry != NULL; entry = entry->next) {
+        if (!judge_entry(unit, entry, 1, 2, "NUMBER VALUE;"))
             continue;
         if (entry->word_count == 2)
             judge_numbers(&table, entry);
