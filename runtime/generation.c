@@ -180,13 +180,13 @@ make_logger(const struct generation *g, u32 first, u32 count)
 
 /* One whose host is not found loses its lines until the name resolves; who resolves names tries again. */
 static int
-open_syslog(struct generation *g, const struct blob_log *log)
+open_syslog(struct generation *g, const struct blob_log *log, const struct logger *before)
 {
     const char *why;
     int fd = syslog_open(g->blob, log, &why);
     if (fd < 0 && why) {
         g->unresolved_count++;
-        log_write(&log_default, LEVEL_ERROR, 0, 0,
+        log_write(before, LEVEL_ERROR, 0, 0,
                   "host not found in syslog \"%s\" (%s); its lines are lost until it is",
                   blob_string(g->blob, log->host), why);
     }
@@ -195,7 +195,7 @@ open_syslog(struct generation *g, const struct blob_log *log)
 
 /* Needs no more than the blob; the descriptors are filled in by take_logs(). */
 static bool
-open_loggers(struct generation *g)
+open_loggers(struct generation *g, const struct logger *before)
 {
     const struct blob *blob = g->blob;
     const struct blob_main *main = &blob->main[1];
@@ -216,7 +216,7 @@ open_loggers(struct generation *g)
         u32 file = surroundings_log(g->surroundings, &blob->log[i]);
         g->log_fd[i] = file == UINT32_MAX ? STDERR_FILENO : g->surroundings->log[file];
         if (blob->log[i].sink == SINK_SYSLOG)
-            g->log_fd[i] = open_syslog(g, &blob->log[i]);
+            g->log_fd[i] = open_syslog(g, &blob->log[i], before);
     }
     return true;
 }
@@ -294,14 +294,15 @@ generation_open(struct surroundings *surroundings, const struct generation *old,
     g->surroundings = surroundings;
     g->blob = &surroundings->mapping->blob;
     g->buffer_size = largest_buffer(g->blob);
-    if (!tls_open(surroundings, &log_default, &g->tls)) {
+    const struct logger *before = old ? &old->logger : &log_default; /* who is told as long as g has no log */
+    if (!tls_open(surroundings, before, &g->tls)) {
         lookup_free(lookup, g->blob);
         free(g);
         return NULL;
     }
     name_machine(g);
     g->regexes = regexes_open(g->blob);
-    if (look_up(g, lookup) && g->regexes && zone_open(g) && listen_open_places(g, old) && open_loggers(g) &&
+    if (look_up(g, lookup) && g->regexes && zone_open(g) && listen_open_places(g, old) && open_loggers(g, before) &&
         host_open(g) && upstream_open(g, old)) {
         g->tried_size = largest_tried(g);
         if (open_shards(g)) {
@@ -310,7 +311,7 @@ generation_open(struct surroundings *surroundings, const struct generation *old,
             return g;
         }
     }
-    log_write(&log_default, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
+    log_write(before, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
               g->blob->main[1].worker_connections);
     forget_lookup(g);
     free_generation(g);

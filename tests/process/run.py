@@ -163,6 +163,21 @@ def threadless(folder, port, origin):
     server.end()
 
 
+def told(folder, port, origin):
+    """Why the server refuses a reload is said in the log of the configuration; standard error may be nobody's."""
+    server = make(folder, port, origin)
+    server.process = subprocess.Popen([SPCD, "-p", folder, server.blob], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
+    yield server.wait(lambda: echoes(port)), "it serves"
+    with open(folder + "/bad.pem", "w", encoding="ascii") as file:
+        file.write("no certificate\n")
+    ssl = f"proxy_ssl on; proxy_ssl_verify on; proxy_ssl_name a; proxy_ssl_trusted_certificate {folder}/bad.pem;"
+    server.place(server.read("main.conf").replace("proxy_pass", ssl + " proxy_pass"))
+    server.signal("HUP")
+    yield server.wait(lambda: "bad.pem" in server.read("error.log")), "it says why not"
+    yield echoes(port), "and goes on"
+    server.end()
+
+
 def both(folder, port, origin):
     """HUP and USR1 at once: each line is in the log that the new configuration names."""
     server = make(folder, port, origin, server=f"error_log {folder}/one.log info;")
@@ -378,7 +393,7 @@ def main():
     held, origin = Ports(), Origin("echo")
     die_with_parent()
     tally = Tally()
-    for case in (killed, alone, daemon, exhausted, both, threadless, privileges, single, upgrade, unix, pid,
+    for case in (killed, alone, daemon, exhausted, told, both, threadless, privileges, single, upgrade, unix, pid,
                  tested, secret):
         if case in (privileges, threadless) and os.geteuid() != 0:
             continue
