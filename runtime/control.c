@@ -402,6 +402,20 @@ close_all(void)
     ev_loop_destroy(control.loop);
 }
 
+/* What a daemon finds wrong with its first configuration is for the log: its standard error may be nobody's by now. */
+static struct generation *
+open_first(struct surroundings *s)
+{
+    const struct logger usual = log_default;
+    int *fd = calloc(s->mapping->blob.log_count + 1, sizeof *fd);
+    if (fd && s->mapping->blob.main[1].flags & MAIN_DAEMON)
+        surroundings_logger(s, &log_default, fd);
+    struct generation *g = generation_open(s, NULL, NULL);
+    log_default = usual;
+    free(fd);
+    return g;
+}
+
 int
 control_run(struct surroundings *first, int channel, const struct options *options)
 {
@@ -417,7 +431,7 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (!control.loop)
         die("no event loop: %s", strerror(errno));
     watch();
-    struct generation *g = generation_open(first, NULL, NULL);
+    struct generation *g = open_first(first);
     if (!g || !start_workers(first))
         die("the workers cannot be started: %s", strerror(errno));
     publish(g);

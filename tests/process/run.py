@@ -176,6 +176,13 @@ def told(folder, port, origin):
     yield server.wait(lambda: "bad.pem" in server.read("error.log")), "it says why not"
     yield echoes(port), "and goes on"
     server.end()
+    os.unlink(folder + "/error.log")
+    for main in ("daemon on;", "daemon on; master_process off;"):
+        server = make(folder, port, origin, main, ssl)
+        subprocess.run([SPCD, "-p", folder, server.blob], capture_output=True, timeout=20, check=False)
+        yield server.wait(lambda one=server: "bad.pem" in one.read("error.log")), f"so does a daemon that cannot start: {main}"
+        yield server.wait(lambda: is_free(port)), "and ends"
+        os.unlink(folder + "/error.log")
 
 
 def both(folder, port, origin):
