@@ -141,6 +141,7 @@ static const char *
 places(struct unit *unit, u32 set, u32 *outer)
 {
     const char *text = "";
+    *outer = 0;
     for (size_t i = 0; i < sizeof contexts / sizeof *contexts; i++) {
         if ((set & contexts[i].context) == 0)
             continue;

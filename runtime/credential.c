@@ -258,7 +258,7 @@ credential_take(struct session *s, struct tls_identity **identity)
         *identity = entry->identity;
         return true;
     }
-    bool marked = look(wish.certificate, &wish.certificate_mark) & look(wish.key, &wish.key_mark);
+    bool marked = look(wish.certificate, &wish.certificate_mark) && look(wish.key, &wish.key_mark);
     *identity = read_identity(s, &wish);
     if (*identity && cache && marked && !tls->identity_was_locked(*identity))
         keep(cache, &wish, *identity, now);

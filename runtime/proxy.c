@@ -267,7 +267,7 @@ make_target(struct session *s, const char *text, const char **why)
     struct target *target = slab_take(&s->shard->targets);
     *target = (struct target){.peer = &peer, .address = address, .size = size};
     if (address.any.sa_family == AF_UNIX)
-        snprintf(target->text, sizeof target->text, "%s", text);
+        snprintf(target->text, sizeof target->text, "%.*s", (int)sizeof target->text - 1, text); /* it is shorter */
     else
         address_print(&address.any, true, target->text);
     return target;
