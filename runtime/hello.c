@@ -127,12 +127,16 @@ skip(struct cursor *cursor, u32 bytes)
 static bool
 take_server_name(struct cursor *cursor, struct hello *hello, u8 *room, size_t whole)
 {
-    size_t list, type, size;
+    size_t list, size; /* size is behind the type of the name: 0, a host's */
     if (hello->server_name.state != VALUE_UNKNOWN)
         return is_wrong(cursor);
-    if (!take_rest(cursor, 2, whole, &list) || !take_number(cursor, 1, &type) || !take_number(cursor, 2, &size))
+    if (!take_rest(cursor, 2, whole, &list))
         return false;
-    if (type != 0 || list < 3 + size)
+    if (list < 3)
+        return is_wrong(cursor);
+    if (!take_number(cursor, 3, &size))
+        return false;
+    if (list < 3 + size)
         return is_wrong(cursor);
     u8 *name = size <= HELLO_NAME ? room : NULL; /* a longer one is no host's */
     if (!take(cursor, name, size))
@@ -149,9 +153,11 @@ take_alpn(struct cursor *cursor, struct hello *hello, u8 *room, size_t whole)
         return is_wrong(cursor);
     if (!take_rest(cursor, 2, whole, &list))
         return false;
+    if (list == 0)
+        return is_wrong(cursor);
     hello->alpn = (struct value){room, 0, VALUE_FOUND};
     u32 *used = &hello->alpn.size;
-    do {
+    while (list > 0) {
         if (!take_number(cursor, 1, &size))
             return false;
         if (size == 0 || list < 1 + size)
@@ -163,7 +169,7 @@ take_alpn(struct cursor *cursor, struct hello *hello, u8 *room, size_t whole)
         *used += fits ? (u32)size : 0;
         if (list > 0 && fits)
             room[(*used)++] = ',';
-    } while (list > 0);
+    }
     return true;
 }
 
@@ -184,11 +190,10 @@ take_versions(struct cursor *cursor, struct hello *hello, size_t whole)
 static bool
 take_extension(struct cursor *cursor, struct hello *hello, u8 *name, u8 *alpn)
 {
-    size_t type, size;
-    if (!take_number(cursor, 2, &type) || !take_number(cursor, 2, &size))
+    size_t head;
+    if (!take_number(cursor, 4, &head))
         return false;
-    if (size > cursor->left)
-        return is_wrong(cursor);
+    size_t type = head >> 16, size = head & 0xffff;
     switch (type) {
     case EXTENSION_SERVER_NAME:
         return take_server_name(cursor, hello, name, size);
