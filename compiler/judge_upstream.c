@@ -27,7 +27,10 @@ judge_zone(struct unit *unit, struct node *node)
     u64 size = 0;
     if (node->word_count > 2 && !judge_size(unit, &node->word[2], 0, ZONE_SIZE_MIN, &size))
         return;
-    name_zone(unit, ZONE_UPSTREAM, node->word[1].text, size, node->word[1].span);
+    if (node->word[1].size == 0)
+        diag(unit, nameless_zone, node->word[1].span);
+    else
+        name_zone(unit, ZONE_UPSTREAM, node->word[1].text, size, node->word[1].span);
 }
 
 static void

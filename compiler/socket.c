@@ -4,6 +4,7 @@
 #include "spcc.h"
 
 #include <string.h>
+#include <strings.h>
 
 bool
 socket_keepalive(struct unit *unit, const struct word *word, const char *text, const struct landing into[3],
@@ -11,8 +12,8 @@ socket_keepalive(struct unit *unit, const struct word *word, const char *text, c
 {
     static const struct take takes[] = {
         ONE(SECONDS, "the idle time"), ONE(SECONDS, "the interval"), ONE(NUMBER, "the count")};
-    if (strcmp(text, "on") == 0 || strcmp(text, "off") == 0)
-        return strcmp(text, "on") == 0;
+    if (strcasecmp(text, "on") == 0 || strcasecmp(text, "off") == 0)
+        return strcasecmp(text, "on") == 0;
     bool any = false, good = text[0] == ':' || (text[0] >= '0' && text[0] <= '9');
     for (u32 i = 0; good && i < 3; i++) {
         size_t size = strcspn(text, ":");
