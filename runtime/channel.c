@@ -66,19 +66,20 @@ send_many(int channel, enum message_kind kind, const int *fd, u32 count)
     return true;
 }
 
+/* The order goes in any case: who gets it without all that belongs to it refuses it, and has no part of it left. */
 bool
 channel_send_all(int channel, const struct surroundings *s)
 {
-    return channel_send(channel, MESSAGE_BLOB, &s->mapping->fd, 1) &&
+    (void)(channel_send(channel, MESSAGE_BLOB, &s->mapping->fd, 1) &&
            send_many(channel, MESSAGE_SOCKETS, s->socket, s->socket_count) &&
            send_many(channel, MESSAGE_LOGS, s->log, s->log_count) &&
-           send_many(channel, MESSAGE_FILES, s->file + 1, s->mapping->blob.file_count - 1) &&
-           channel_send(channel, MESSAGE_RELOAD, NULL, 0);
+           send_many(channel, MESSAGE_FILES, s->file + 1, s->mapping->blob.file_count - 1));
+    return channel_send(channel, MESSAGE_RELOAD, NULL, 0);
 }
 
-bool
+void
 channel_send_logs(int channel, const struct surroundings *s)
 {
-    return send_many(channel, MESSAGE_LOGS, s->log, s->log_count) &&
-           channel_send(channel, MESSAGE_REOPEN, NULL, 0);
+    (void)send_many(channel, MESSAGE_LOGS, s->log, s->log_count);
+    (void)channel_send(channel, MESSAGE_REOPEN, NULL, 0);
 }

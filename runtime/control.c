@@ -45,11 +45,11 @@ control_wake(void)
 
 /* As many workers as the surroundings say, each with room for datagrams if any are listened for. */
 static bool
-start_workers(const struct surroundings *s)
+start_workers(const struct surroundings *s, const struct logger *logger)
 {
     const struct blob *blob = &s->mapping->blob;
     for (; control.worker_count < s->worker_count; control.worker_count++) {
-        control.worker[control.worker_count] = worker_start(control.worker_count, blob);
+        control.worker[control.worker_count] = worker_start(control.worker_count, blob, logger);
         if (!control.worker[control.worker_count])
             return false;
     }
@@ -88,7 +88,7 @@ static bool
 adopt(struct surroundings *s)
 {
     struct generation *g = NULL;
-    if (start_workers(s))
+    if (start_workers(s, &control.current->logger))
         g = generation_open(s, control.current, NULL);
     else
         log_write(&control.current->logger, LEVEL_EMERG, 0, 0, "%u workers cannot be started", s->worker_count);
@@ -402,27 +402,13 @@ close_all(void)
     ev_loop_destroy(control.loop);
 }
 
-/* What a daemon finds wrong with its first configuration is for the log: its standard error may be nobody's by now. */
-static struct generation *
-open_first(struct surroundings *s)
-{
-    const struct logger usual = log_default;
-    int *fd = calloc(s->mapping->blob.log_count + 1, sizeof *fd);
-    if (fd && s->mapping->blob.main[1].flags & MAIN_DAEMON)
-        surroundings_logger(s, &log_default, fd);
-    struct generation *g = generation_open(s, NULL, NULL);
-    log_default = usual;
-    free(fd);
-    return g;
-}
-
 int
 control_run(struct surroundings *first, int channel, const struct options *options)
 {
     control.options = options;
     control.channel = channel;
     const char *directory = blob_string(&first->mapping->blob, first->mapping->blob.main[1].working_directory);
-    supervisor_drop_privilege(first, &log_default);
+    process_drop_privilege(first, &log_default);
     if (directory[0] && chdir(directory) != 0)
         die("working_directory %s: %s", directory, strerror(errno));
     open_memory(first);
@@ -431,9 +417,10 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     if (!control.loop)
         die("no event loop: %s", strerror(errno));
     watch();
-    struct generation *g = open_first(first);
-    if (!g || !start_workers(first))
+    struct generation *g = generation_open(first, NULL, NULL);
+    if (!g || !start_workers(first, &g->logger))
         die("the workers cannot be started: %s", strerror(errno));
+    log_default_stand_in(NULL);
     publish(g);
     if (channel < 0)
         watch_signals();

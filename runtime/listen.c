@@ -202,13 +202,20 @@ listen_step(struct session *s)
 
 /* ---- accepting ---- */
 
+/* Is it about the connection that would have been next, accept(2)? Others may come in. */
 static bool
-is_temporary(int error)
+is_of_connection(int error)
 {
-    return error == ECONNABORTED || error == EINTR || error == EPROTO;
+    static const int errors[] = {ECONNABORTED, EINTR,  EPROTO,       EPERM,      ENETDOWN,   ENOPROTOOPT,
+                                 EHOSTDOWN,    ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH};
+    bool found = false;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors && !found; i++)
+        found = error == errors[i];
+    return found;
 }
 
-/* Out of descriptors or memory: the clients wait in the kernel's queue until some are free again. */
+/* Out of descriptors or memory, or not one of many may be accepted: the clients wait in the kernel's queue until it is
+ * better. */
 static void
 pause_accepting(struct shard *shard, int error)
 {
@@ -224,6 +231,7 @@ on_connection(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop, (void)events;
     struct acceptor *acceptor = io->data;
+    u32 failed = 0;
     for (u32 i = 0; i < ACCEPT_BATCH; i++) {
         union client_address address;
         socklen_t size = sizeof address;
@@ -234,7 +242,7 @@ on_connection(struct ev_loop *loop, ev_io *io, int events)
         }
         if (errno == EAGAIN)
             return;
-        if (!is_temporary(errno)) {
+        if (!is_of_connection(errno) || ++failed == ACCEPT_BATCH) {
             pause_accepting(acceptor->shard, errno);
             return;
         }

@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define USUAL {.sink = &default_sink, .fd = &default_fd, .count = 1, .level = LEVEL_ERROR}
 static int default_fd = STDERR_FILENO;
 static const struct blob_log default_sink = {.sink = SINK_STDERR, .level = LEVEL_ERROR};
-struct logger log_default = {.sink = &default_sink, .fd = &default_fd, .count = 1, .level = LEVEL_ERROR};
+struct logger log_default = USUAL;
 
 bool
 log_default_to(const char *path)
@@ -24,6 +25,12 @@ log_default_to(const char *path)
     if (fd >= 0)
         default_fd = fd;
     return fd >= 0;
+}
+
+void
+log_default_stand_in(const struct logger *logger)
+{
+    log_default = logger ? *logger : (struct logger)USUAL;
 }
 
 /* "2026/11/23 10:00:00", made once a second in each thread. */
@@ -253,11 +260,13 @@ log_write(const struct logger *logger, enum level level, u64 connection, int err
 void
 die(const char *format, ...)
 {
+    char message[LOG_LINE];
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "spcd: [emerg] ");
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    fprintf(stderr, "spcd: [emerg] %s\n", message);
+    if (log_default.fd[0] != STDERR_FILENO || log_default.sink != &default_sink)
+        log_write(&log_default, LEVEL_EMERG, 0, 0, "%s", message);
     exit(1);
 }

@@ -17,6 +17,7 @@ int
 main(int count, char **words)
 {
     struct options options = {0};
+    process_hold_standard();
     for (int option; (option = getopt(count, words, "p:e:tV")) != -1;) {
         switch (option) {
         case 'p':

@@ -228,8 +228,11 @@ void log_file_reopen(const char *path, int fd);
 extern struct logger log_default;
 /* Send the default logger to path instead. False: errno says why. */
 bool log_default_to(const char *path);
+/* Until there is a better one, take this one for the default, since standard error may be nobody's; NULL: no more. */
+void log_default_stand_in(const struct logger *logger);
 
-/* "spcd: [emerg] what: why" on standard error, exit status 1: before ready only. */
+/* "spcd: [emerg] what: why" on standard error, and where else the default logger writes; exit status 1: before ready
+ * only. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- ring.c: error_log memory:SIZE ---- */
@@ -406,9 +409,10 @@ bool channel_send(int channel, enum message_kind kind, const int *fd, u32 count)
  * other side is gone (errno 0). */
 int channel_receive(int channel, int *fd, u32 *count);
 
-/* Send all of surroundings, then RELOAD; or its logs, then REOPEN. */
+/* Send all of surroundings, then RELOAD. False: the other side is gone, and nobody will answer. */
 bool channel_send_all(int channel, const struct surroundings *surroundings);
-bool channel_send_logs(int channel, const struct surroundings *surroundings);
+/* Send its logs, then REOPEN. */
+void channel_send_logs(int channel, const struct surroundings *surroundings);
 
 /* ---- incoming.c: what a supervisor sends before an order ---- */
 
@@ -440,8 +444,16 @@ struct surroundings *supervisor_renew(const struct surroundings *old, const stru
 /* Say that USR2 is not obeyed. */
 void supervisor_refuse_upgrade(const struct logger *logger);
 
+/* ---- process.c: what a process is to the system ---- */
+
+/* Descriptors 0 to 2 become nobody else's, where who started us has closed them. Before any other is opened. */
+void process_hold_standard(void);
+/* Go on as a daemon: who started it is told that all is well, and goes. Dies when that fails. */
+void process_daemonize(const struct surroundings *surroundings);
+/* As many descriptors as there may be, or as the blob asks for. */
+void process_raise_limits(const struct surroundings *surroundings);
 /* Become the user that the blob names. Dies when that fails; without root it is only logged. */
-void supervisor_drop_privilege(const struct surroundings *surroundings, const struct logger *logger);
+void process_drop_privilege(const struct surroundings *surroundings, const struct logger *logger);
 
 /* ---- control.c: the first thread of the server ---- */
 
@@ -671,7 +683,7 @@ struct worker {
 void worker_look_at_clock(struct ev_loop *loop);
 
 /* Start the thread of worker number on the CPUs that the blob gives it. NULL: there is none to be had. */
-struct worker *worker_start(u32 number, const struct blob *blob);
+struct worker *worker_start(u32 number, const struct blob *blob, const struct logger *logger);
 
 /* From the control thread: take this shard from now on (NULL: accept no more); end all sessions and the
  * thread, and wait for that. */

@@ -9,18 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -90,97 +84,6 @@ supervisor_renew(const struct surroundings *old, const struct logger *logger)
     return NULL;
 }
 
-/* What the server keeps of root's power: nothing, or what binding to a client's address takes. */
-static bool
-keeps_net_raw(const struct blob *blob)
-{
-    for (u32 i = 1; i < blob->proxy_count; i++)
-        if (blob->proxy[i].flags & PROXY_TRANSPARENT || blob->proxy[i].mark)
-            return true;
-    return false;
-}
-
-static bool
-take_net_raw(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-    data[0].effective = data[0].permitted = 1u << CAP_NET_RAW;
-    return syscall(SYS_capset, &header, data) == 0;
-}
-
-void
-supervisor_drop_privilege(const struct surroundings *s, const struct logger *logger)
-{
-    const struct blob *blob = &s->mapping->blob;
-    const char *user = blob_string(blob, blob->main[1].user), *group = blob_string(blob, blob->main[1].group);
-    if (user[0] == '\0')
-        return;
-    if (geteuid() != 0) {
-        log_write(logger, LEVEL_WARN, 0, 0, "the \"user\" directive needs root and is not obeyed");
-        return;
-    }
-    const struct passwd *entry = getpwnam(user);
-    const struct group *named = getgrnam(group[0] ? group : user);
-    if (!entry)
-        die("user \"%s\" is not known here", user);
-    if (!named && group[0])
-        die("group \"%s\" is not known here", group);
-    gid_t gid = named ? named->gr_gid : entry->pw_gid;
-    bool raw = keeps_net_raw(blob);
-    if (raw)
-        prctl(PR_SET_KEEPCAPS, 1);
-    if (setgid(gid) != 0 || initgroups(user, gid) != 0 || setuid(entry->pw_uid) != 0)
-        die("becoming user \"%s\": %s", user, strerror(errno));
-    if (raw && !take_net_raw())
-        die("keeping CAP_NET_RAW for proxy_bind: %s", strerror(errno));
-}
-
-/* ---- before the first server ---- */
-
-static void
-raise_limits(const struct surroundings *s)
-{
-    struct rlimit limit;
-    u32 wanted = s->mapping->blob.main[1].worker_rlimit_nofile;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (wanted) {
-        limit.rlim_cur = wanted;
-        if (limit.rlim_max < wanted)
-            limit.rlim_max = wanted;
-    }
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        log_write(&log_default, LEVEL_ALERT, 0, errno, "setrlimit(RLIMIT_NOFILE, %u) failed", wanted);
-}
-
-static bool
-uses_stderr(const struct blob *blob)
-{
-    for (u32 i = 1; i < blob->log_count; i++)
-        if (blob->log[i].sink == SINK_STDERR)
-            return true;
-    return blob->main[1].log_count == 0;
-}
-
-static void
-daemonize(const struct surroundings *s)
-{
-    pid_t child = fork();
-    if (child < 0)
-        die("fork(): %s", strerror(errno));
-    if (child > 0)
-        _exit(0);
-    setsid();
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
-    if (!uses_stderr(&s->mapping->blob))
-        dup2(null, STDERR_FILENO);
-    close(null);
-}
-
 /* Before anybody can read the pid file. Without a supervisor, what ends a program may end this one at once for as long
  * as it is not ready. */
 static sigset_t
@@ -217,15 +120,19 @@ use(struct supervisor *v, struct surroundings *s)
     v->logger_fd = fd;
 }
 
-static void
+/* False: errno. */
+static bool
 start_server(struct supervisor *v)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-        die("socketpair(): %s", strerror(errno));
+        return false;
     pid_t child = fork();
-    if (child < 0)
-        die("fork(): %s", strerror(errno));
+    if (child < 0) {
+        close(pair[0]);
+        close(pair[1]);
+        return false;
+    }
     if (child == 0) {
         close(pair[0]);
         close(v->signals);
@@ -237,6 +144,36 @@ start_server(struct supervisor *v)
     v->server = child;
     v->started = uptime();
     log_write(&v->logger, LEVEL_NOTICE, 0, 0, "start server process %d", child);
+    return true;
+}
+
+/* Close surroundings that lost against winner, and what only they had. By the end the paths may be another's. */
+static void
+drop(const struct supervisor *v, struct surroundings *loser, const struct surroundings *winner)
+{
+    if (!v->ending)
+        surroundings_unlink(loser, winner);
+    surroundings_close(loser, winner);
+}
+
+static void
+drop_pending(struct supervisor *v)
+{
+    struct surroundings *next = v->pending;
+    v->pending = NULL;
+    pid_settle(v->current, next);
+    drop(v, next, v->current);
+}
+
+/* Have the server take it; NULL: there is nothing to be taken. */
+static void
+propose(struct supervisor *v, struct surroundings *next)
+{
+    v->pending = next;
+    if (!next || channel_send_all(v->channel, next))
+        return;
+    drop_pending(v);
+    v->reload_again = true; /* of the next server, since this one has died */
 }
 
 static void
@@ -247,9 +184,7 @@ reload(struct supervisor *v)
         return;
     }
     log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
-    v->pending = supervisor_open(v->options, v->current, &v->logger);
-    if (v->pending)
-        channel_send_all(v->channel, v->pending);
+    propose(v, supervisor_open(v->options, v->current, &v->logger));
 }
 
 /* The server is told by the order of its own configuration's logs, so nobody must be unsure which one that is. */
@@ -282,19 +217,8 @@ catch_up(struct supervisor *v)
 static void
 look(struct supervisor *v)
 {
-    if (v->pending || v->server == 0 || v->ending || !files_have_changed(v->current))
-        return;
-    v->pending = supervisor_renew(v->current, &v->logger);
-    if (v->pending)
-        channel_send_all(v->channel, v->pending);
-}
-
-/* Drop the surroundings that lost against winner, and what only they had. */
-static void
-drop(struct surroundings *loser, const struct surroundings *winner)
-{
-    surroundings_unlink(loser, winner);
-    surroundings_close(loser, winner);
+    if (!v->pending && v->server && !v->ending && files_have_changed(v->current))
+        propose(v, supervisor_renew(v->current, &v->logger));
 }
 
 static void
@@ -302,18 +226,27 @@ take_answer(struct supervisor *v, int kind)
 {
     if (!v->pending)
         return;
-    struct surroundings *old = v->current, *next = v->pending;
-    v->pending = NULL;
     if (kind == MESSAGE_TAKEN) {
-        use(v, next);
-        pid_settle(next, old);
-        drop(old, next);
+        struct surroundings *old = v->current;
+        use(v, v->pending);
+        v->pending = NULL;
+        pid_settle(v->current, old);
+        drop(v, old, v->current);
     } else {
-        pid_settle(old, next);
-        drop(next, old);
+        drop_pending(v);
     }
     if (v->server)
         catch_up(v);
+}
+
+/* A system that is out of processes or descriptors has some later: then tick() comes here again. */
+static void
+start_again(struct supervisor *v)
+{
+    if (start_server(v))
+        catch_up(v);
+    else
+        log_write(&v->logger, LEVEL_ALERT, 0, errno, "no server process can be started");
 }
 
 static void
@@ -342,6 +275,7 @@ reap(struct supervisor *v, int *status)
     pid_t gone = v->server;
     v->server = 0;
     close(v->channel);
+    v->channel = -1;
     if (v->ending)
         return true;
     time_t lived = uptime() - v->started;
@@ -358,8 +292,8 @@ reap(struct supervisor *v, int *status)
         take_answer(v, MESSAGE_REFUSED);
     if (lived <= RESPAWN_PAUSE_S)
         sleep(RESPAWN_PAUSE_S);
-    start_server(v);
-    catch_up(v);
+    *status = 0;
+    start_again(v);
     return false;
 }
 
@@ -371,10 +305,10 @@ obey(struct supervisor *v, int signal, int *status)
     case SIGTERM:
     case SIGINT:
         end_server(v, MESSAGE_STOP);
-        return false;
+        return v->server == 0;
     case SIGQUIT:
         end_server(v, MESSAGE_QUIT);
-        return false;
+        return v->server == 0;
     case SIGHUP:
         if (!v->ending)
             reload(v);
@@ -395,7 +329,7 @@ obey(struct supervisor *v, int signal, int *status)
 static int
 wait_ms(const struct supervisor *v)
 {
-    if (v->kill_at)
+    if (v->kill_at || v->server == 0)
         return 1000;
     return files_are_watched(v->current) ? FILES_LOOK_MS : -1;
 }
@@ -405,16 +339,22 @@ static void
 tick(struct supervisor *v)
 {
     look(v);
-    if (!v->kill_at || v->server == 0 || uptime() < v->kill_at)
+    if (v->server == 0)
+        start_again(v);
+    if (!v->kill_at || uptime() < v->kill_at)
         return;
     log_write(&v->logger, LEVEL_ALERT, 0, 0, "server process %d does not end: it is killed", v->server);
     kill(v->server, SIGKILL);
 }
 
 static int
-supervise(struct supervisor *v)
+supervise(struct supervisor *v, const sigset_t *set)
 {
     int status = 0;
+    v->signals = signalfd(-1, set, SFD_CLOEXEC);
+    if (v->signals < 0 || !start_server(v))
+        die("no server process can be started: %s", strerror(errno));
+    log_default_stand_in(NULL);
     for (;;) {
         struct pollfd wait[] = {{.fd = v->signals, .events = POLLIN}, {.fd = v->channel, .events = POLLIN}};
         int events = poll(wait, 2, wait_ms(v));
@@ -464,20 +404,21 @@ supervisor_run(const struct options *options)
     tzset(); /* so that no thread has to read the time zone later */
     u32 flags = s->mapping->blob.main[1].flags;
     if (flags & MAIN_DAEMON)
-        daemonize(s);
-    raise_limits(s);
+        process_daemonize(s);
     use(&v, s);
+    if (flags & MAIN_DAEMON)
+        log_default_stand_in(&v.logger);
+    process_raise_limits(s);
     sigset_t set = block_signals(flags & MAIN_MASTER);
     pid_write(s);
-    if (!(flags & MAIN_MASTER)) {
-        free(v.logger_fd);
-        return control_run(s, -1, options);
+    int status;
+    if (flags & MAIN_MASTER) {
+        status = supervise(&v, &set);
+        pid_remove(v.current);
+        surroundings_close(v.current, NULL);
+    } else {
+        status = control_run(s, -1, options);
     }
-    v.signals = signalfd(-1, &set, SFD_CLOEXEC);
-    start_server(&v);
-    int status = supervise(&v);
-    pid_remove(v.current);
-    surroundings_close(v.current, NULL);
     free(v.logger_fd);
     return status;
 }

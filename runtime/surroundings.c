@@ -188,7 +188,6 @@ bind_patiently(int fd, const union address *address, socklen_t size)
             return false;
         if (!remove_stale(address, size))
             usleep(BIND_PAUSE_US);
-        errno = EADDRINUSE;
     }
     return address->any.sa_family != AF_UNIX || address->un.sun_path[0] == '\0' ||
            chmod(address->un.sun_path, 0666) == 0;
@@ -285,6 +284,8 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
                 configure(kept, listener, false);
                 if (!(listener->flags & LISTENER_UDP))
                     listen(kept, (int)listener->backlog);
+                else if (s->worker_count > 1) /* old had perhaps one worker, which shared with none */
+                    set(kept, SOL_SOCKET, SO_REUSEPORT, 1);
             } else if (!open_socket(s, listener, worker, test, logger, &s->socket[place])) {
                 return false;
             }
@@ -414,15 +415,28 @@ surroundings_has_sockets(const struct surroundings *s)
     return has;
 }
 
+/* Have the system give the socket nothing more, and what it would have had to others at its address: it hears nobody
+ * but itself. Answers can still be sent. */
+static void
+deafen(int fd)
+{
+    union address own;
+    socklen_t size = sizeof own;
+    if (getsockname(fd, &own.any, &size) == 0)
+        connect(fd, &own.any, size);
+}
+
 void
 surroundings_close_listeners(struct surroundings *s, const struct surroundings *kept)
 {
     const struct blob *blob = &s->mapping->blob;
-    u32 place = 0, at = 0;
+    u32 place = 0, at = 0, same = 1;
     for (u32 i = 1; i < blob->listener_count; i++)
         for (u32 worker = 0; worker < sockets_of(s, &blob->listener[i]); worker++, place++) {
-            bool shared = has_socket(kept, s->socket[place], &at);
-            if (!shared && blob->listener[i].flags & LISTENER_UDP)
+            bool shared = has_socket(kept, s->socket[place], &at), udp = blob->listener[i].flags & LISTENER_UDP;
+            if (!shared && udp && find_socket(kept, blob, &blob->listener[i], 0, &same) >= 0)
+                deafen(s->socket[place]); /* of a worker that kept has no need for */
+            if (!shared && udp)
                 continue;
             if (!shared && s->socket[place] >= 0)
                 close(s->socket[place]);

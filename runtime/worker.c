@@ -107,9 +107,10 @@ worker_take(struct worker *worker, struct shard *shard)
     worker->incoming = shard;
     worker->take = true;
     pthread_mutex_unlock(&worker->mutex);
-    if (missed) { /* a generation that this worker never got to see */
+    if (missed) { /* a generation that this worker never got to see, and will not say that it is over */
         atomic_fetch_sub(&missed->generation->alive, 1);
         atomic_fetch_sub(&missed->generation->accepting, 1);
+        control_wake();
     }
     ev_async_send(worker->loop, &worker->wake);
 }
@@ -185,8 +186,18 @@ choose_cpus(const struct blob *blob, u32 number, cpu_set_t *set)
             CPU_SET(cpu, set);
 }
 
+static void
+bind_to_cpus(const struct worker *worker, const struct blob *blob, const struct logger *logger)
+{
+    cpu_set_t cpus;
+    choose_cpus(blob, worker->number, &cpus);
+    int error = CPU_COUNT(&cpus) > 0 ? pthread_setaffinity_np(worker->thread, sizeof cpus, &cpus) : 0;
+    if (error) /* as in nginx, it works on where the system lets it */
+        log_write(logger, LEVEL_ALERT, 0, error, "worker_cpu_affinity of worker %u cannot be had", worker->number);
+}
+
 struct worker *
-worker_start(u32 number, const struct blob *blob)
+worker_start(u32 number, const struct blob *blob, const struct logger *logger)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
@@ -216,10 +227,7 @@ worker_start(u32 number, const struct blob *blob)
         worker_free(worker);
         return NULL;
     }
-    cpu_set_t cpus;
-    choose_cpus(blob, number, &cpus);
-    if (CPU_COUNT(&cpus) > 0)
-        pthread_setaffinity_np(worker->thread, sizeof cpus, &cpus);
+    bind_to_cpus(worker, blob, logger);
     return worker;
 }
 

@@ -114,6 +114,21 @@ def daemon(folder, port, origin):
     yield server.wait(lambda: gone(pid)) and not os.path.exists(folder + "/pid"), "QUIT ends it"
 
 
+def closed(folder, port, origin):
+    """Who starts it may have closed the standard descriptors: no socket and no log takes their place."""
+    server = make(folder, port, origin, "daemon on;")
+    def shut():
+        os.closerange(0, 3)
+    subprocess.Popen([SPCD, "-p", folder, server.blob], preexec_fn=shut).wait(20)
+    yield server.wait(lambda: server.read("pid").strip()) and server.wait(lambda: echoes(port)), "it serves"
+    pid = int(server.read("pid"))
+    for process in (pid, children(pid)[0]):
+        null = {os.readlink(f"/proc/{process}/fd/{fd}") for fd in range(3)}
+        yield null == {"/dev/null"}, f"they are nothing: {null}"
+    os.kill(pid, signal.SIGQUIT)
+    yield server.wait(lambda: gone(pid)), "QUIT ends it"
+
+
 def exhausted(folder, port, origin):
     """A reload, or logs opened anew, for which the server has no descriptors left changes nothing."""
     server = make(folder, port, origin, "worker_rlimit_nofile 256;")
@@ -177,12 +192,19 @@ def told(folder, port, origin):
     yield echoes(port), "and goes on"
     server.end()
     os.unlink(folder + "/error.log")
-    for main in ("daemon on;", "daemon on; master_process off;"):
-        server = make(folder, port, origin, main, ssl)
-        subprocess.run([SPCD, "-p", folder, server.blob], capture_output=True, timeout=20, check=False)
-        yield server.wait(lambda one=server: "bad.pem" in one.read("error.log")), f"so does a daemon that cannot start: {main}"
-        yield server.wait(lambda: is_free(port)), "and ends"
-        os.unlink(folder + "/error.log")
+    stranger = ("user no-such-user;", "", 'user "no-such-user" is not known here')
+    cases = [("", ssl, "bad.pem"), ("working_directory /nowhere/at/all;", "", "/nowhere/at/all: No such file"),
+             ("pid nowhere/pid;", "", "nowhere/pid: No such file")] + [stranger] * (os.geteuid() == 0)
+    for main, inside, says in cases:
+        for kind in ("daemon on;", "daemon on; master_process off;"):
+            server = make(folder, port, origin, kind, inside)
+            text = server.read("main.conf")
+            text = text.replace(f"pid {folder}/pid;", "") if "pid" in main else text
+            assert server.place(text.replace("user root;", "") + main), server.complaint
+            subprocess.run([SPCD, "-p", folder, server.blob], capture_output=True, timeout=20, check=False)
+            yield server.wait(lambda one=server, says=says: says in one.read("error.log")), f"so does a daemon that cannot start: {kind} {says}"
+            yield server.wait(lambda: is_free(port)), "and ends"
+            os.unlink(folder + "/error.log")
 
 
 def both(folder, port, origin):
@@ -387,6 +409,15 @@ def tested(folder, port, origin):
         yield done.returncode == 1 and 'user "no-such-user" is not known here' in done.stderr, f"no user: {done.stderr}"
 
 
+def bound(folder, port, origin):
+    """A CPU that there is none of: it is said, as nginx does, and served."""
+    server = make(folder, port, origin, f"worker_cpu_affinity 1{'0' * 1000};")
+    server.start()
+    yield server.wait(lambda: "worker_cpu_affinity of worker 0 cannot be had (22:" in server.read("error.log")), "it is said"
+    yield server.wait(lambda: echoes(port)), "it serves"
+    server.end()
+
+
 def secret(folder, port, origin):
     """Files that spcd makes are for whom they should be."""
     server = make(folder, port, origin)
@@ -400,8 +431,8 @@ def main():
     held, origin = Ports(), Origin("echo")
     die_with_parent()
     tally = Tally()
-    for case in (killed, alone, daemon, exhausted, told, both, threadless, privileges, single, upgrade, unix, pid,
-                 tested, secret):
+    for case in (killed, alone, daemon, closed, exhausted, told, both, threadless, privileges, single, upgrade, unix, pid,
+                 tested, bound, secret):
         if case in (privileges, threadless) and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:

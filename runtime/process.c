@@ -1,0 +1,117 @@
+/*
+ * What a process of spcd is to the system: a daemon or not, how many descriptors it may have, whose it is and what of
+ * root's power it keeps. Each is done once, before there are threads.
+ */
+#include "spcd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void
+process_hold_standard(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
+void
+process_raise_limits(const struct surroundings *s)
+{
+    struct rlimit limit;
+    u32 wanted = s->mapping->blob.main[1].worker_rlimit_nofile;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (wanted) {
+        limit.rlim_cur = wanted;
+        if (limit.rlim_max < wanted)
+            limit.rlim_max = wanted;
+    }
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_write(&log_default, LEVEL_ALERT, 0, errno, "setrlimit(RLIMIT_NOFILE, %u) failed", wanted);
+}
+
+static bool
+uses_stderr(const struct blob *blob)
+{
+    for (u32 i = 1; i < blob->log_count; i++)
+        if (blob->log[i].sink == SINK_STDERR)
+            return true;
+    return blob->main[1].log_count == 0;
+}
+
+void
+process_daemonize(const struct surroundings *s)
+{
+    pid_t child = fork();
+    if (child < 0)
+        die("fork(): %s", strerror(errno));
+    if (child > 0)
+        _exit(0);
+    setsid();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    if (!uses_stderr(&s->mapping->blob))
+        dup2(null, STDERR_FILENO);
+    close(null); /* it is none of those */
+}
+
+/* ---- privilege ---- */
+
+/* What the server keeps of root's power: nothing, or what binding to a client's address takes. */
+static bool
+keeps_net_raw(const struct blob *blob)
+{
+    for (u32 i = 1; i < blob->proxy_count; i++)
+        if (blob->proxy[i].flags & PROXY_TRANSPARENT || blob->proxy[i].mark)
+            return true;
+    return false;
+}
+
+static bool
+take_net_raw(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+    data[0].effective = data[0].permitted = 1u << CAP_NET_RAW;
+    return syscall(SYS_capset, &header, data) == 0;
+}
+
+void
+process_drop_privilege(const struct surroundings *s, const struct logger *logger)
+{
+    const struct blob *blob = &s->mapping->blob;
+    const char *user = blob_string(blob, blob->main[1].user), *group = blob_string(blob, blob->main[1].group);
+    if (user[0] == '\0')
+        return;
+    if (geteuid() != 0) {
+        log_write(logger, LEVEL_WARN, 0, 0, "the \"user\" directive needs root and is not obeyed");
+        return;
+    }
+    const struct passwd *entry = getpwnam(user);
+    const struct group *named = getgrnam(group[0] ? group : user);
+    if (!entry)
+        die("user \"%s\" is not known here", user);
+    if (!named && group[0])
+        die("group \"%s\" is not known here", group);
+    gid_t gid = named ? named->gr_gid : entry->pw_gid;
+    bool raw = keeps_net_raw(blob);
+    if (raw)
+        prctl(PR_SET_KEEPCAPS, 1);
+    if (setgid(gid) != 0 || initgroups(user, gid) != 0 || setuid(entry->pw_uid) != 0)
+        die("becoming user \"%s\": %s", user, strerror(errno));
+    if (raw && !take_net_raw())
+        die("keeping CAP_NET_RAW for proxy_bind: %s", strerror(errno));
+}
