@@ -98,6 +98,7 @@ async def play_server(port, steps):
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(CLIENTS)]
     for sock in socks:
         sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)  # all of it is read at the end
         sock.connect(("127.0.0.1", port))
     await asyncio.sleep(port % 100 / 100)  # not all at once
     for number, (client, size, wait) in enumerate(steps):
