@@ -185,6 +185,7 @@ check: check-deps
 differential: check-deps
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tests/differential/run.py --seed 1000 --count 20000
+	@tests/differential/words.py --seed 1000 --count 20000
 	@tests/preread/run.py --seed 1000 --count 10000
 	@tests/preread/phases.py --seed 1000 --servers 400
 	@tests/udp/stories.py --seed 1000 --servers 100
