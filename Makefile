@@ -110,6 +110,10 @@ $(BUILD)/unit/preread: $(addprefix $(BUILD)/runtime/,hello.o mqtt.o request.o)
 
 $(BUILD)/unit/dialogue: $(BUILD)/runtime/dialogue.o
 
+$(BUILD)/unit/regex: tests/unit/regex.c $(filter-out %/main.o,$(SPCD_OBJS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) $(SPCD_LIBS)
+
 $(BUILD)/unit/outbox: tests/unit/outbox.c $(BUILD)/runtime/outbox.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Iruntime $(ALL_LDFLAGS) -o $@ $(filter %.c %.o,$^) -lev

@@ -418,7 +418,9 @@ control_run(struct surroundings *first, int channel, const struct options *optio
         die("no event loop: %s", strerror(errno));
     watch();
     struct generation *g = generation_open(first, NULL, NULL);
-    if (!g || !start_workers(first, &g->logger))
+    if (!g)
+        die("the configuration cannot be served");
+    if (!start_workers(first, &g->logger))
         die("the workers cannot be started: %s", strerror(errno));
     log_default_stand_in(NULL);
     publish(g);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,13 +75,25 @@ files_of_tls(const struct blob *blob, const struct blob_tls *record, u32 file[FI
 
 /* ---- watching ---- */
 
+bool *
+files_watched(const struct blob *blob)
+{
+    bool *watched = calloc(blob->file_count, sizeof *watched);
+    for (u32 i = 1; watched && i < blob->tls_count; i++) {
+        u32 file[FILES_OF_TLS];
+        files_of_tls(blob, &blob->tls[i], file);
+        for (u32 j = 0; j < FILES_OF_TLS && blob->tls[i].flags & TLS_RELOAD; j++)
+            watched[file[j]] = file[j] != 0;
+    }
+    return watched;
+}
+
 bool
 files_are_watched(const struct surroundings *s)
 {
-    const struct blob *blob = &s->mapping->blob;
     bool watched = false;
-    for (u32 i = 1; i < blob->tls_count && !watched; i++)
-        watched = blob->tls[i].flags & TLS_RELOAD;
+    for (u32 i = 1; i < s->mapping->blob.file_count && !watched; i++)
+        watched = s->watched[i];
     return watched;
 }
 
@@ -111,13 +124,8 @@ has_changed(struct surroundings *s, u32 file)
 bool
 files_have_changed(struct surroundings *s)
 {
-    const struct blob *blob = &s->mapping->blob;
     bool changed = false;
-    for (u32 i = 1; i < blob->tls_count; i++) {
-        u32 file[FILES_OF_TLS];
-        files_of_tls(blob, &blob->tls[i], file);
-        for (u32 j = 0; j < FILES_OF_TLS && blob->tls[i].flags & TLS_RELOAD; j++)
-            changed |= file[j] && has_changed(s, file[j]);
-    }
+    for (u32 i = 1; i < s->mapping->blob.file_count; i++)
+        changed |= s->watched[i] && has_changed(s, i);
     return changed;
 }

@@ -199,13 +199,12 @@ open_loggers(struct generation *g, const struct logger *before)
 {
     const struct blob *blob = g->blob;
     const struct blob_main *main = &blob->main[1];
-    g->log_fd = malloc(blob->log_count * sizeof *g->log_fd);
     g->server_logger = calloc(blob->server_count, sizeof *g->server_logger);
     bool paced = false;
     for (u32 i = 1; i < blob->log_count; i++)
         paced |= blob->log[i].rate != 0;
     g->log_pace = paced ? calloc(blob->log_count, sizeof *g->log_pace) : NULL;
-    if (!g->log_fd || !g->server_logger || (paced && !g->log_pace))
+    if (!g->server_logger || (paced && !g->log_pace) || !(g->log_fd = malloc(blob->log_count * sizeof *g->log_fd)))
         return false;
     g->logger = main->log_count ? make_logger(g, main->log, main->log_count) : log_default;
     for (u32 i = 1; i < blob->server_count; i++) {
@@ -270,10 +269,12 @@ name_machine(struct generation *g)
 
 /* Ask now, and wait, unless somebody has asked before. */
 static bool
-look_up(struct generation *g, struct lookup *known)
+look_up(struct generation *g)
 {
-    g->lookup = known ? known : lookup_of(g->blob);
-    if (g->lookup && !known)
+    if (g->lookup)
+        return true;
+    g->lookup = lookup_of(g->blob);
+    if (g->lookup)
         lookup_all(g->lookup, g->blob);
     return g->lookup;
 }
@@ -285,35 +286,41 @@ forget_lookup(struct generation *g)
     g->lookup = NULL;
 }
 
+/* All that takes nothing but memory. False: errno. */
+static bool
+open_rest(struct generation *g, const struct generation *old, const struct logger *before)
+{
+    if (!look_up(g) || !zone_open(g) || !listen_open_places(g, old) || !open_loggers(g, before) || !host_open(g) ||
+        !upstream_open(g, old))
+        return false;
+    g->tried_size = largest_tried(g);
+    return open_shards(g);
+}
+
 struct generation *
 generation_open(struct surroundings *surroundings, const struct generation *old, struct lookup *lookup)
 {
-    struct generation *g = calloc(1, sizeof *g);
-    if (!g)
-        return NULL;
-    g->surroundings = surroundings;
-    g->blob = &surroundings->mapping->blob;
-    g->buffer_size = largest_buffer(g->blob);
+    const struct blob *blob = &surroundings->mapping->blob;
     const struct logger *before = old ? &old->logger : &log_default; /* who is told as long as g has no log */
-    if (!tls_open(surroundings, before, &g->tls)) {
-        lookup_free(lookup, g->blob);
-        free(g);
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g) {
+        log_write(before, LEVEL_EMERG, 0, errno, "no memory for a configuration");
+        lookup_free(lookup, blob);
         return NULL;
     }
+    *g = (struct generation){.surroundings = surroundings, .blob = blob, .lookup = lookup,
+                             .buffer_size = largest_buffer(blob)};
     name_machine(g);
-    g->regexes = regexes_open(g->blob);
-    if (look_up(g, lookup) && g->regexes && zone_open(g) && listen_open_places(g, old) && open_loggers(g, before) &&
-        host_open(g) && upstream_open(g, old)) {
-        g->tried_size = largest_tried(g);
-        if (open_shards(g)) {
-            take_logs(g);
-            forget_lookup(g);
-            return g;
-        }
-    }
-    log_write(before, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
-              g->blob->main[1].worker_connections);
+    bool understood = tls_open(surroundings, before, &g->tls) && (g->regexes = regexes_open(blob, before));
+    bool good = understood && open_rest(g, old, before);
+    if (understood && !good)
+        log_write(before, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
+                  blob->main[1].worker_connections);
     forget_lookup(g);
+    if (good) {
+        take_logs(g);
+        return g;
+    }
     free_generation(g);
     return NULL;
 }

@@ -208,3 +208,15 @@ preamble_write(struct session *s, u8 *data, size_t size)
         write_v1(&header, &client, &local);
     return header.at > size || header.at > UINT16_MAX ? 0 : header.at;
 }
+
+size_t
+preamble_make(struct session *s)
+{
+    u32 room = s->shard->generation->buffer_size;
+    size_t size = preamble_write(s, s->shard->scratch, room);
+    if (size > 0)
+        return size;
+    session_log(s, LEVEL_ERROR, 0, "the PROXY protocol header does not fit in %u bytes", room);
+    session_end(s, CLOSE_internal);
+    return 0;
+}

@@ -5,6 +5,7 @@
 #include "spcd.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <errno.h>
 #include <pcre2.h>
 #include <stdlib.h>
 
@@ -19,18 +20,44 @@ struct regexes {
     pcre2_match_context *limits;
 };
 
-struct regexes *
-regexes_open(const struct blob *blob)
+/* Another version of PCRE2, or one that was built otherwise, has other code. */
+static void
+say_foreign(const struct logger *logger, i32 error)
 {
-    struct regexes *regexes = calloc(1, sizeof *regexes);
-    if (!regexes || blob->regex_count == 1)
-        return regexes;
+    char why[128] = "", version[64] = "";
+    pcre2_get_error_message(error, (u8 *)why, sizeof why);
+    pcre2_config(PCRE2_CONFIG_VERSION, version);
+    log_write(logger, LEVEL_EMERG, 0, 0, "the regular expressions were not compiled for this PCRE2 %s: %s", version,
+              why);
+}
+
+/* False: logged why. */
+static bool
+decode(const struct blob *blob, struct regexes *regexes, const struct logger *logger)
+{
     regexes->count = blob->regex_count - 1;
     regexes->code = calloc(regexes->count, sizeof(pcre2_code *));
     regexes->limits = pcre2_match_context_create(NULL);
     const u8 *bytes = (const u8 *)&blob->code[CODE_AT].byte;
-    if (!regexes->code || !regexes->limits ||
-        pcre2_serialize_decode(regexes->code, (i32)regexes->count, bytes, NULL) != (i32)regexes->count) {
+    i32 got = PCRE2_ERROR_NOMEMORY;
+    if (regexes->code && regexes->limits)
+        got = pcre2_serialize_decode(regexes->code, (i32)regexes->count, bytes, NULL);
+    if (got == PCRE2_ERROR_NOMEMORY)
+        log_write(logger, LEVEL_EMERG, 0, errno, "no memory for regular expressions");
+    else if (got < 0)
+        say_foreign(logger, got);
+    return got == (i32)regexes->count;
+}
+
+struct regexes *
+regexes_open(const struct blob *blob, const struct logger *logger)
+{
+    struct regexes *regexes = calloc(1, sizeof *regexes);
+    if (!regexes)
+        log_write(logger, LEVEL_EMERG, 0, errno, "no memory for regular expressions");
+    if (!regexes || blob->regex_count == 1)
+        return regexes;
+    if (!decode(blob, regexes, logger)) {
         regexes_close(regexes);
         return NULL;
     }

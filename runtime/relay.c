@@ -227,14 +227,10 @@ on_rate(struct ev_loop *loop, ev_timer *timer, int events)
 bool
 relay_send_preamble(struct session *s)
 {
-    u8 *scratch = s->shard->scratch;
-    size_t size = preamble_write(s, scratch, s->shard->generation->buffer_size);
-    if (size == 0) {
-        session_log(s, LEVEL_ERROR, 0, "the PROXY protocol header does not fit in %u bytes",
-                    s->shard->generation->buffer_size);
-        session_end(s, CLOSE_internal);
+    const u8 *scratch = s->shard->scratch;
+    size_t size = preamble_make(s);
+    if (size == 0)
         return false;
-    }
     if (s->upstream.records)
         s->upstream.sent += size; /* it is no record, but nginx counts it */
     if (side_prepend(&s->upstream, scratch, size) || side_write_clear(s, &s->upstream, scratch, size) != FLUSH_FAILED)

@@ -98,23 +98,28 @@ run(void *data)
     return NULL;
 }
 
+/* Once: the thread ends with the process. */
 static bool
 start(void)
 {
-    struct job *jobs = calloc(JOBS, sizeof *jobs);
+    static bool started;
+    struct job *jobs = started ? NULL : calloc(JOBS, sizeof *jobs);
     pthread_t thread;
     sigset_t all, before;
     if (!jobs)
-        return false;
-    for (u32 i = 0; i < JOBS; i++)
-        release(&jobs[i]);
+        return started;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, NULL, run, NULL) == 0;
+    started = pthread_create(&thread, NULL, run, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (started)
-        pthread_detach(thread); /* it ends with the process */
-    return started;
+    if (!started) {
+        free(jobs);
+        return false;
+    }
+    pthread_detach(thread);
+    for (u32 i = 0; i < JOBS; i++) /* nobody knows of them yet */
+        release(&jobs[i]);
+    return true;
 }
 
 /* ---- keys ---- */
@@ -125,7 +130,7 @@ signer_open(const char *uri, const char *pin, const struct logger *logger, char 
     strcpy(error, "no signatures can be made");
     if (!signer.token)
         signer.token = module_open("spcd_pkcs11.so", "token_operations", 0, logger);
-    if (!signer.token || (!signer.free && !start()))
+    if (!signer.token || !start())
         return NULL;
     return signer.token->open(uri, pin, error);
 }

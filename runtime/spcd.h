@@ -333,6 +333,7 @@ struct surroundings {
     const char **log_path;
     int *file; /* one for each of the blob's file records */
     struct file_mark *mark, *seen; /* of each: when it was opened, or taken to have changed; at the last look */
+    bool *watched; /* the same: it is looked at */
 };
 
 /* Count what the blob asks for; nothing is open yet (-1 everywhere). Takes the mapping. Dies without memory. */
@@ -358,7 +359,7 @@ bool surroundings_has_sockets(const struct surroundings *surroundings);
 void surroundings_close_listeners(struct surroundings *surroundings, const struct surroundings *kept);
 void surroundings_close(struct surroundings *surroundings, const struct surroundings *kept);
 
-/* Remove the unix sockets from the file system, but those that kept has too. */
+/* Remove the unix sockets that are open from the file system, but those that kept has too. */
 void surroundings_unlink(const struct surroundings *surroundings, const struct surroundings *kept);
 
 /* The main context's logger over these files, in place of the one that logger is. fd is room for the blob's log
@@ -371,6 +372,17 @@ u32 surroundings_socket(const struct surroundings *surroundings, u32 listener, u
 /* The place of the log record's file in log[]; UINT32_MAX for one that is no file. */
 u32 surroundings_log(const struct surroundings *surroundings, const struct blob_log *record);
 
+/* ---- socket.c: one listening socket ---- */
+
+/* Bind and listen, as the listener's socket for that worker. In a test an address in use is no mistake. -1: logged. */
+int socket_open(const struct surroundings *surroundings, const struct blob_listener *listener, u32 worker, bool test,
+                const struct logger *logger);
+/* It is to be that listener's from now on, at the same address. */
+void socket_change(int fd, const struct blob_listener *listener, u32 worker_count);
+/* Have the system give a socket of datagrams nothing more, and what it would have had to others at its address: it
+ * hears nobody but itself. Answers can still be sent. */
+void socket_deafen(int fd);
+
 /* ---- files.c: files that a generation reads when it opens ---- */
 
 enum { FILES_LOOK_MS = 1000 }; /* how often those that are watched are looked at */
@@ -381,7 +393,9 @@ void files_of_tls(const struct blob *blob, const struct blob_tls *record, u32 fi
 
 /* Open them all. False: the logger was told why. */
 bool files_open(struct surroundings *surroundings, const struct logger *logger);
-/* Are there some to be looked at (proxy_ssl_certificate_reload)? Has one of them changed, and was written whole? */
+/* Which of a blob's are to be looked at (proxy_ssl_certificate_reload). NULL: no memory. */
+bool *files_watched(const struct blob *blob);
+/* Are there some? Has one of them changed, and was written whole? */
 bool files_are_watched(const struct surroundings *surroundings);
 bool files_have_changed(struct surroundings *surroundings);
 
@@ -1086,6 +1100,8 @@ extern const u8 preamble_signature[PREAMBLE_SIGNATURE];
 
 /* Write the header that the proxy asks for; its size in bytes, 0 if it does not fit. */
 size_t preamble_write(struct session *session, u8 *data, size_t size);
+/* The same, into the shard's scratch memory. 0: it does not fit, and the session has ended. */
+size_t preamble_make(struct session *session);
 
 /* The address that a header's text means. False: it means none, and found is left alone. */
 struct preamble_peer;
@@ -1470,8 +1486,8 @@ u32 geo_value(const struct blob *blob, u32 geo, const union client_address *addr
 
 /* ---- regex.c ---- */
 
-/* The code of a blob's patterns. NULL: it is none of PCRE2's, or there is no memory. */
-struct regexes *regexes_open(const struct blob *blob);
+/* The code of a blob's patterns. NULL: the logger was told why. */
+struct regexes *regexes_open(const struct blob *blob, const struct logger *logger);
 void regexes_close(struct regexes *regexes);
 /* Memory for one match at a time. NULL: there are no patterns, or no memory. */
 void *regexes_room(const struct blob *blob);

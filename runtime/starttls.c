@@ -238,7 +238,6 @@ on_upstream(struct ev_loop *loop, ev_io *io, int events)
 enum handshake
 starttls_start(struct session *s)
 {
-    u8 *scratch = s->shard->scratch;
     bool introduced = session_proxy(s)->flags & PROXY_PROTOCOL;
     s->phase = PHASE_HANDSHAKE;
     s->action = "starting TLS with upstream";
@@ -247,7 +246,10 @@ starttls_start(struct session *s)
     take_buffer(s, &s->client);
     ev_set_cb(&s->upstream.io, on_upstream);
     session_timer(s, (double)session_proxy(s)->connect_timeout_ms / 1000);
-    if (introduced && !say(&s->upstream, scratch, preamble_write(s, scratch, s->shard->generation->buffer_size)))
+    size_t size = introduced ? preamble_make(s) : 0;
+    if (introduced && size == 0)
+        return HANDSHAKE_ENDED;
+    if (!say(&s->upstream, s->shard->scratch, size))
         return fail(s, "takes no PROXY protocol header");
     return advance(s);
 }

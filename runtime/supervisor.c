@@ -64,11 +64,10 @@ supervisor_open(const struct options *options, const struct surroundings *old, c
         return NULL;
     }
     struct surroundings *s = surroundings_new(mapping);
-    if (surroundings_open(s, old, options->test, logger)) {
-        if (pid_renew(s, old, logger))
-            return s;
+    if (surroundings_open(s, old, options->test, logger) && pid_renew(s, old, logger))
+        return s;
+    if (!options->test) /* which has left no path */
         surroundings_unlink(s, old);
-    }
     surroundings_close(s, old);
     return NULL;
 }
@@ -378,6 +377,22 @@ supervise(struct supervisor *v, const sigset_t *set)
     }
 }
 
+/* Is what the blob has for libraries of use to them? */
+static bool
+is_understood(const struct surroundings *s)
+{
+    const struct blob *blob = &s->mapping->blob;
+    struct tls_shared *shared;
+    struct regexes *regexes = regexes_open(blob, &log_default);
+    if (!regexes)
+        return false;
+    regexes_close(regexes);
+    if (!tls_open(s, &log_default, &shared))
+        return false;
+    tls_close(blob, shared);
+    return true;
+}
+
 int
 supervisor_run(const struct options *options)
 {
@@ -391,15 +406,11 @@ supervisor_run(const struct options *options)
     if (!s)
         return 1;
     if (options->test) {
-        struct tls_shared *shared;
-        if (!tls_open(s, &log_default, &shared)) {
-            surroundings_close(s, NULL);
-            return 1;
-        }
-        tls_close(&s->mapping->blob, shared);
-        fprintf(stderr, "spcd: %s is in order and can be served here\n", options->blob);
+        bool good = is_understood(s);
+        if (good)
+            fprintf(stderr, "spcd: %s is in order and can be served here\n", options->blob);
         surroundings_close(s, NULL);
-        return 0;
+        return good ? 0 : 1;
     }
     tzset(); /* so that no thread has to read the time zone later */
     u32 flags = s->mapping->blob.main[1].flags;

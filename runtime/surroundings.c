@@ -1,24 +1,16 @@
 /*
- * What a blob needs of the system and privilege may be needed for: listening sockets and log files. They
- * are opened here, in the supervisor, and only used elsewhere. The arrays stand in the blob's own order, so
- * both processes agree on them by looking at the blob.
+ * What a blob needs of the system and privilege may be needed for: listening sockets (socket.c makes one), log files,
+ * and those of files.c. They are opened here, in the supervisor, and only used elsewhere. The arrays stand in the
+ * blob's own order, so both processes agree on them by looking at the blob. A socket that an older one has too stays
+ * the same.
  */
 #include "spcd.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
-enum { BIND_TRIES = 5, BIND_PAUSE_US = 500 * 1000 }; /* nginx's patience with an address still in use */
 
 /* ---- layout ---- */
 
@@ -104,145 +96,13 @@ surroundings_new(struct mapping *mapping)
     s->file = new_fds(blob->file_count);
     s->mark = calloc(blob->file_count, sizeof *s->mark);
     s->seen = calloc(blob->file_count, sizeof *s->seen);
-    if (!s->mark || !s->seen)
+    s->watched = files_watched(blob);
+    if (!s->mark || !s->seen || !s->watched)
         die("no memory for the surroundings of a blob");
     return s;
 }
 
 /* ---- listening sockets ---- */
-
-static int
-set(int fd, int level, int option, u32 value)
-{
-    return setsockopt(fd, level, option, &value, sizeof value);
-}
-
-/* Options that a listening socket may be given again when a new blob changes its mind; a fresh one has all of
- * them off. What the system does not know (an old kernel, an option of another family) is no reason not to
- * serve. */
-static void
-configure(int fd, const struct blob_listener *listener, bool fresh)
-{
-    u32 flags = listener->flags;
-    if (listener->rcvbuf)
-        set(fd, SOL_SOCKET, SO_RCVBUF, listener->rcvbuf);
-    if (listener->sndbuf)
-        set(fd, SOL_SOCKET, SO_SNDBUF, listener->sndbuf);
-    if (flags & LISTENER_UDP)
-        return;
-    if (flags & LISTENER_DEFERRED || !fresh)
-        set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, !!(flags & LISTENER_DEFERRED));
-    if (flags & (LISTENER_KEEPALIVE | LISTENER_NO_KEEPALIVE))
-        set(fd, SOL_SOCKET, SO_KEEPALIVE, !(flags & LISTENER_NO_KEEPALIVE));
-    if (listener->keepalive_idle_s)
-        set(fd, IPPROTO_TCP, TCP_KEEPIDLE, listener->keepalive_idle_s);
-    if (listener->keepalive_interval_s)
-        set(fd, IPPROTO_TCP, TCP_KEEPINTVL, listener->keepalive_interval_s);
-    if (listener->keepalive_count)
-        set(fd, IPPROTO_TCP, TCP_KEEPCNT, listener->keepalive_count);
-    if (listener->fastopen)
-        set(fd, IPPROTO_TCP, TCP_FASTOPEN, listener->fastopen);
-    if (flags & LISTENER_REUSEPORT)
-        set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-}
-
-static bool
-is_wildcard(const union address *address)
-{
-    return address->any.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&address->ipv6.sin6_addr)
-                                              : address->ipv4.sin_addr.s_addr == INADDR_ANY;
-}
-
-/* Datagrams come several of a sender in one piece; with the number of those that were lost before; and with the
- * address that they were sent to, which an answer has to leave from, where that is not the socket's own. */
-static void
-configure_udp(int fd, const union address *address)
-{
-    set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-    set(fd, IPPROTO_UDP, UDP_GRO, 1);
-    if (!is_wildcard(address))
-        return;
-    if (address->any.sa_family == AF_INET6)
-        set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    else
-        set(fd, IPPROTO_IP, IP_PKTINFO, 1);
-}
-
-/* A unix socket that nobody listens on any more was left by a program that died. */
-static bool
-remove_stale(const union address *address, socklen_t size)
-{
-    if (address->any.sa_family != AF_UNIX || address->un.sun_path[0] == '\0')
-        return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale = fd >= 0 && connect(fd, &address->any, size) != 0 && errno == ECONNREFUSED;
-    close(fd);
-    return stale && unlink(address->un.sun_path) == 0;
-}
-
-static bool
-bind_patiently(int fd, const union address *address, socklen_t size)
-{
-    for (int try = 1; bind(fd, &address->any, size) != 0; try++) {
-        if (errno != EADDRINUSE || try == BIND_TRIES)
-            return false;
-        if (!remove_stale(address, size))
-            usleep(BIND_PAUSE_US);
-    }
-    return address->any.sa_family != AF_UNIX || address->un.sun_path[0] == '\0' ||
-           chmod(address->un.sun_path, 0666) == 0;
-}
-
-static int
-new_socket(const struct blob_listener *listener, const union address *address)
-{
-    int family = address->any.sa_family, protocol = listener->flags & LISTENER_MULTIPATH ? IPPROTO_MPTCP : 0;
-    bool udp = listener->flags & LISTENER_UDP;
-    int fd = socket(family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-    if (fd < 0)
-        return -1;
-    if (udp)
-        configure_udp(fd, address);
-    else
-        set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (family == AF_INET6)
-        set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !!(listener->flags & LISTENER_IPV6ONLY));
-    configure(fd, listener, true);
-    return fd;
-}
-
-static bool
-refuse(const struct logger *logger, const char *what, const char *name, int error)
-{
-    log_write(logger, LEVEL_EMERG, 0, error, "%s %s failed", what, name);
-    return false;
-}
-
-/* Bind and listen. In a test an address in use is in order, and then there is no socket. */
-static bool
-open_socket(const struct surroundings *s, const struct blob_listener *listener, u32 worker, bool test,
-            const struct logger *logger, int *result)
-{
-    const struct blob *blob = &s->mapping->blob;
-    const struct blob_address *record = &blob->address[listener->address];
-    const char *name = blob_string(blob, record->text);
-    union address address;
-    socklen_t size = address_from_blob(blob, record, &address);
-    int fd = new_socket(listener, &address);
-    if (fd < 0)
-        return refuse(logger, "socket()", name, errno);
-    *result = fd;
-    bool udp = listener->flags & LISTENER_UDP, shares = udp && s->worker_count > 1;
-    if (shares && worker > 0)
-        set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (test ? bind(fd, &address.any, size) != 0 : !bind_patiently(fd, &address, size))
-        return (test && errno == EADDRINUSE) || refuse(logger, "bind() to", name, errno);
-    if (test && address.any.sa_family == AF_UNIX && address.un.sun_path[0])
-        unlink(address.un.sun_path);
-    if (shares && worker == 0) /* only now, so that nobody else is on that port unnoticed */
-        set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    return udp || listen(fd, (int)listener->backlog) == 0 || refuse(logger, "listen() to", name, errno);
-}
 
 static bool
 is_same(const struct blob *one, const struct blob_listener *a, const struct blob *other, const struct blob_listener *b)
@@ -279,16 +139,11 @@ open_sockets(struct surroundings *s, const struct surroundings *old, bool test, 
         const struct blob_listener *listener = &blob->listener[i];
         for (u32 worker = 0; worker < sockets_of(s, listener); worker++, place++) {
             int kept = find_socket(old, blob, listener, worker, &at);
-            s->socket[place] = kept;
-            if (kept >= 0) {
-                configure(kept, listener, false);
-                if (!(listener->flags & LISTENER_UDP))
-                    listen(kept, (int)listener->backlog);
-                else if (s->worker_count > 1) /* old had perhaps one worker, which shared with none */
-                    set(kept, SOL_SOCKET, SO_REUSEPORT, 1);
-            } else if (!open_socket(s, listener, worker, test, logger, &s->socket[place])) {
+            s->socket[place] = kept >= 0 ? kept : socket_open(s, listener, worker, test, logger);
+            if (s->socket[place] < 0)
                 return false;
-            }
+            if (kept >= 0)
+                socket_change(kept, listener, s->worker_count);
         }
     }
     return true;
@@ -322,7 +177,7 @@ surroundings_open_log(const struct surroundings *s, u32 log, const struct logger
     int fd = kind.memory ? ring_open(path) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
                                                   kind.secret ? 0600 : 0644);
     if (fd < 0)
-        refuse(logger, "open()", path, errno);
+        log_write(logger, LEVEL_EMERG, 0, errno, "open() %s failed", path);
     return fd;
 }
 
@@ -415,17 +270,6 @@ surroundings_has_sockets(const struct surroundings *s)
     return has;
 }
 
-/* Have the system give the socket nothing more, and what it would have had to others at its address: it hears nobody
- * but itself. Answers can still be sent. */
-static void
-deafen(int fd)
-{
-    union address own;
-    socklen_t size = sizeof own;
-    if (getsockname(fd, &own.any, &size) == 0)
-        connect(fd, &own.any, size);
-}
-
 void
 surroundings_close_listeners(struct surroundings *s, const struct surroundings *kept)
 {
@@ -435,7 +279,7 @@ surroundings_close_listeners(struct surroundings *s, const struct surroundings *
         for (u32 worker = 0; worker < sockets_of(s, &blob->listener[i]); worker++, place++) {
             bool shared = has_socket(kept, s->socket[place], &at), udp = blob->listener[i].flags & LISTENER_UDP;
             if (!shared && udp && find_socket(kept, blob, &blob->listener[i], 0, &same) >= 0)
-                deafen(s->socket[place]); /* of a worker that kept has no need for */
+                socket_deafen(s->socket[place]); /* of a worker that kept has no need for */
             if (!shared && udp)
                 continue;
             if (!shared && s->socket[place] >= 0)
@@ -469,6 +313,7 @@ surroundings_close(struct surroundings *s, const struct surroundings *kept)
     free(s->file);
     free(s->mark);
     free(s->seen);
+    free(s->watched);
     free(s->socket);
     free(s->first_socket);
     free(s->log);
@@ -484,7 +329,7 @@ surroundings_unlink(const struct surroundings *s, const struct surroundings *kep
     for (u32 i = 1; i < blob->listener_count; i++) {
         const struct blob_address *address = &blob->address[blob->listener[i].address];
         const char *path = blob_string(blob, address->path);
-        if (address->family == FAMILY_UNIX && path[0] != '@' &&
+        if (address->family == FAMILY_UNIX && path[0] != '@' && s->socket[s->first_socket[i]] >= 0 &&
             find_socket(kept, blob, &blob->listener[i], 0, &at) < 0)
             unlink(path);
     }

@@ -361,10 +361,11 @@ udp_return(struct session *s, const u8 *data, size_t size)
 {
     struct udp *udp = udp_of(s);
     const struct udp_client *client = &s->client.udp;
-    if (size > 0 && !outbox_put(udp->outbox, client->fd, introduction_peer(s), &client->local, data, (u32)size,
-                                     (u32)size))
+    if (size == 0 || outbox_put(udp->outbox, client->fd, introduction_peer(s), &client->local, data, (u32)size,
+                                (u32)size))
+        s->client.sent += size;
+    else
         loss_unsent(s);
-    s->client.sent += size;
     session_end(s, CLOSE_returned);
 }
 

@@ -326,6 +326,33 @@ def unix(folder, port, origin):
         os.unlink(folder + "/error.log")
 
 
+def halfway(folder, port, origin):
+    """Paths that were bound before an address that cannot be: nobody keeps them, at a reload and at a start."""
+    path, far = folder + "/new", "192.0.2.1:80"
+    for main in ("", "master_process off;"):
+        server = make(folder, port, origin, main)
+        text = server.read("main.conf")
+        server.start()
+        yield server.wait(lambda: echoes(port)), f"it serves {main}"
+        server.place(text.replace("listen", f"listen unix:{path}; listen {far}; listen"))
+        server.signal("HUP")
+        yield server.wait(lambda one=server: f"bind() to {far} failed" in one.read("error.log")), f"an address of another {main}"
+        yield server.wait(lambda: not os.path.exists(path)), f"the path is gone {main}"
+        yield echoes(port), f"it goes on {main}"
+        server.end()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(path)
+            other.listen()
+            server.place(text.replace("listen", f"listen unix:{path}; listen {far}; listen"))
+            for mode in ([], ["-t"]):
+                done = subprocess.run([SPCD, *mode, "-p", folder, server.blob], capture_output=True, text=True, timeout=20, check=False)
+                yield done.returncode == 1 and os.path.exists(path), f"another's path stays {mode} {main}"
+        os.unlink(path)
+        done = subprocess.run([SPCD, "-p", folder, server.blob], capture_output=True, text=True, timeout=20, check=False)
+        yield done.returncode == 1 and not os.path.exists(path), f"no start, no path {main}"
+        os.unlink(folder + "/error.log")
+
+
 def upgrade(folder, port, origin):
     """What makes nginx start another program ends none here."""
     for main in ("", "master_process off;"):
@@ -431,7 +458,7 @@ def main():
     held, origin = Ports(), Origin("echo")
     die_with_parent()
     tally = Tally()
-    for case in (killed, alone, daemon, closed, exhausted, told, both, threadless, privileges, single, upgrade, unix, pid,
+    for case in (killed, alone, daemon, closed, exhausted, told, both, threadless, privileges, single, upgrade, unix, halfway, pid,
                  tested, bound, secret):
         if case in (privileges, threadless) and os.geteuid() != 0:
             continue

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -116,6 +117,31 @@ def changes(server, main, front, port):
         server.end()
 
 
+def unfinished(server, first, port):
+    """A file that is being written is not taken up, though it is one of several servers'. What is wrong."""
+    folder = server.folder
+    replace(folder, "one", "shown")
+    shared = "proxy_ssl on; proxy_ssl_certificate shown.pem; proxy_ssl_certificate_key shown.key; proxy_ssl_certificate_reload on;"
+    servers = [f"server {{ listen 127.0.0.1:{first + at}; proxy_pass 127.0.0.1:{port}; proxy_ssl_protocols {version}; }}"
+               for at, version in enumerate(("TLSv1.2", "TLSv1.3"))]
+    place(server, "", shared + "\n".join(servers))
+    server.start()
+    try:
+        yield ask(first) == ["one"] and ask(first + 1) == ["one"], "the first certificate, of both"
+        longest, last = 0, time.monotonic()
+        with open(f"{folder}/shown.pem", "a", encoding="ascii") as file:
+            for _ in range(25):
+                file.write("more\n")
+                file.flush()
+                time.sleep(0.1)
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            taken = "a file of the configuration has changed" in server.read("error.log")
+        yield longest > 0.9 or not taken, "what is written to each tenth of a second has not changed yet"
+        yield server.wait(lambda: "a file of the configuration has changed" in server.read("error.log")), "then it has"
+    finally:
+        server.end()
+
+
 def main():
     build = os.path.join(ROOT, os.environ.get("SPCD_BUILD", "build"))
     tools = {name: f"{build}/{name}" for name in ("spcc", "spcd")}
@@ -132,6 +158,9 @@ def main():
         port = Origin(first, speaks(context(ca, "good", clients="CERT_OPTIONAL"))).port
         for good, what in play_pins(Server("spcd", folder, tools), first + 1, port):
             tally.check(good, what)
+        for good, what in unfinished(Server("spcd", folder, tools), first + 17, port):
+            tally.check(good, what)
+        os.unlink(folder + "/error.log")
         for main_part in ("", "master_process off;"):
             for good, what in changes(Server("spcd", folder, tools), main_part, first + 19, port):
                 tally.check(good, f"{what} ({main_part or 'with a supervisor'})")

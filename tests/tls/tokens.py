@@ -55,10 +55,10 @@ def key(name, folder, more="", certificate=None):
             f'"store:pkcs11:token=edge;object={name}?pin-source={folder}/pin{more}";')
 
 
-def serve(server, first, servers):
+def serve(server, first, servers, connections="64"):
     stream = ("proxy_ssl on; proxy_ssl_session_reuse off;\n" +
               "\n".join(f"server {{ listen 127.0.0.1:{first + at}; {text} }}" for at, text in enumerate(servers)))
-    settings = {"workers": "1", "connections": "64", "level": "info"}
+    settings = {"workers": "1", "connections": connections, "level": "info"}
     if not server.place(server.whole_config("", stream, settings)):
         raise Failure(f"spcc refuses it:\n{server.complaint}")
     server.start()
@@ -134,6 +134,23 @@ def pulled(server, first, tls13):
     server.end()
 
 
+def crowded(server, first, tls13):
+    """A reload while there is no room for another signature starts no second thread that asks the token."""
+    folder = server.folder
+    serve(server, first, [f"proxy_pass 127.0.0.1:{tls13}; {key('rsa', folder, f'&module-path={folder}/slow.so')}"], "512")
+    waiting = [socket.create_connection(("127.0.0.1", first), timeout=8) for _ in range(270)]
+    yield server.wait(lambda: "too many signatures are waited for" in server.read("error.log")), "there is no room"
+    child = server.read(f"/proc/{server.process.pid}/task/{server.process.pid}/children").split()[0]
+    before = len(os.listdir(f"/proc/{child}/task"))
+    server.signal("HUP")
+    yield server.wait(lambda: "new sessions take the new configuration" in server.read("error.log"), 20), "a reload"
+    yield len(os.listdir(f"/proc/{child}/task")) == before, "there are as many threads as before"
+    for client in waiting:
+        client.close()
+    server.signal("TERM")
+    yield server.wait(lambda: server.process.poll() == 0), "it ends"
+
+
 def refused(folder, spcd, spcc):
     """What spcd says wrong before it serves."""
     cases = [
@@ -168,6 +185,8 @@ def play(folder):
     yield from every_kind(Server("spcd", folder, tools), first + 2, tls13, tls12)
     yield from slow(Server("spcd", folder, tools), first + 20, tls13)
     yield from pulled(Server("spcd", folder, tools), first + 23, tls13)
+    os.unlink(folder + "/error.log")
+    yield from crowded(Server("spcd", folder, tools), first + 26, tls13)
     yield from refused(folder, tools["spcd"], tools["spcc"])
 
 
