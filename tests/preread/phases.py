@@ -101,7 +101,7 @@ def header_v1(pick, both):
     odd = ["PROXY TCP6 2001:db8::7 ::1 1 2\r\n" if both else "PROXY TCP6\r\n", "PROXY UNKNOWN\r\n", "PROXY UNKNOWN ffff::1 ff::2 1 2\r\n", "PROXY TCP4 1.2.3 4.5.6.7 1 2\r\n",
            "PROXY TCP4 1.2.3.4 5.6.7.8 1\r\n", "PROXY TCP4 1.2.3.4 5.6.7.8 99999 2\r\n", "PROXY TCP4 01.2.3.4 5.6.7.8 1 2\r\n", "PROXY\r\n",
            "PROXY TCP5 1.2.3.4 5.6.7.8 1 2\r\n", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n", "PROXY TCP4  1.2.3.4 5.6.7.8 1 2\r\n", "PROXY TCP4 " + "1" * 120,
-           "PROXY TCP4 ::1 ::1 1 2\r\n", "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n", "PROX", "proxy TCP4 1.2.3.4 5.6.7.8 1 2\r\n"]
+           "PROXY TCP4 ::1 ::1 1 2\r\n" if both else "PROXY TCP4\r\n", "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n", "PROX", "proxy TCP4 1.2.3.4 5.6.7.8 1 2\r\n"]
     return (good if pick.random() < 0.7 else pick.choice(odd)).encode()
 
 
