@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum use {
-    REFUSED, NOTHING, VERSIONS, LEAST, MOST, CIPHERS, SUITES, CURVES, SIGNATURES, OPTIONS, TICKETS, COMPRESSION,
+    REFUSED, NOTHING, VERSIONS, LEAST, MOST, CIPHERS, SUITES, CURVES, SIGNATURES, SIGNING, OPTIONS, TICKETS,
+    COMPRESSION,
 };
 
 const struct conf_command conf_commands[] = {
@@ -160,10 +161,14 @@ read_curves(struct unit *unit, const struct word *word, struct tls_choices *choi
 }
 
 static void
-read_signatures(struct unit *unit, const struct word *word, struct tls_choices *choices)
+read_signatures(struct unit *unit, const struct word *word, bool signs_only, struct tls_choices *choices)
 {
     static const char wanted[] = "a signature algorithm that BoringSSL has, as RSA+SHA256 and ed25519 are";
     bool named = false;
+    if (choices->signatures[0] != '\0' && choices->signs_only != signs_only)
+        diag(unit, bad_conf_command, word->span, "SignatureAlgorithms beside ClientSignatureAlgorithms",
+             "BoringSSL reads one list of them");
+    choices->signs_only = signs_only;
     choices->signatures = word->text;
     if (tls_signatures_work(word->text))
         return;
@@ -249,7 +254,8 @@ conf_command_read(struct unit *unit, const struct node *node, struct tls_choices
         read_curves(unit, value, choices);
         break;
     case SIGNATURES:
-        read_signatures(unit, value, choices);
+    case SIGNING:
+        read_signatures(unit, value, row->use == SIGNING, choices);
         break;
     case SUITES:
         read_suites(unit, value);

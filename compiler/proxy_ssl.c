@@ -144,7 +144,7 @@ compile_versions(struct unit *unit, const struct scope *scope)
 static void
 compile_choices(struct unit *unit, const struct scope *scope, struct blob_tls *tls)
 {
-    struct tls_choices choices = {compile_versions(unit, scope), LEVEL_USUAL, "", "", "", false};
+    struct tls_choices choices = {compile_versions(unit, scope), LEVEL_USUAL, "", "", "", false, false};
     const struct node *ciphers = node_of(scope, DIRECTIVE_proxy_ssl_ciphers);
     if (ciphers != NULL)
         cipher_read(unit, &ciphers->word[1], &choices);
@@ -162,6 +162,8 @@ compile_choices(struct unit *unit, const struct scope *scope, struct blob_tls *t
     tls->signatures = image_text(unit, choices.signatures, strlen(choices.signatures));
     if (choices.no_ticket)
         tls->flags |= TLS_NO_TICKET;
+    if (choices.signs_only)
+        tls->flags |= TLS_SIGNS_ONLY;
 }
 
 /* ---- who it is ---- */

@@ -601,7 +601,7 @@ u32 proxy_ssl_compile(struct unit *unit, const struct scope *scope, const struct
 struct tls_choices {
     u32 versions, level; /* enum tls_version; OpenSSL's security level */
     const char *ciphers, *curves, *signatures;
-    bool no_ticket;
+    bool no_ticket, signs_only; /* signatures: for those that are made, not those that are accepted */
 };
 
 /* cipher.c: a list of OpenSSL's. */

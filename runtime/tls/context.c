@@ -41,7 +41,7 @@ set_versions(SSL_CTX *ssl, u32 wanted)
 
 /* As OpenSSL has them; the last ones are for its security levels 0 and 1. */
 static bool
-set_signatures(SSL_CTX *ssl, const char *list, u32 level)
+set_signatures(SSL_CTX *ssl, const char *list, bool signs_only, u32 level)
 {
     static const u16 usual[] = {
         SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_ECDSA_SECP521R1_SHA512,
@@ -50,10 +50,9 @@ set_signatures(SSL_CTX *ssl, const char *list, u32 level)
         SSL_SIGN_RSA_PKCS1_SHA512,       SSL_SIGN_ECDSA_SHA1,             SSL_SIGN_RSA_PKCS1_SHA1,
     };
     size_t count = sizeof usual / sizeof *usual - (level >= 2 ? 2 : 0);
-    if (list[0])
-        return SSL_CTX_set1_sigalgs_list(ssl, list) == 1;
-    return SSL_CTX_set_verify_algorithm_prefs(ssl, usual, count) &&
-           SSL_CTX_set_signing_algorithm_prefs(ssl, usual, count);
+    bool good = list[0] ? SSL_CTX_set1_sigalgs_list(ssl, list) == 1 /* both */
+                        : SSL_CTX_set_signing_algorithm_prefs(ssl, usual, count) == 1;
+    return good && ((list[0] && !signs_only) || SSL_CTX_set_verify_algorithm_prefs(ssl, usual, count));
 }
 
 static bool
@@ -75,7 +74,8 @@ set_choices(SSL_CTX *ssl, const struct tls_settings *settings, char error[TLS_ER
     }
     if (good) {
         what = "setting signature algorithms";
-        good = set_signatures(ssl, blob_string(blob, record->signatures), record->level);
+        good = set_signatures(ssl, blob_string(blob, record->signatures), record->flags & TLS_SIGNS_ONLY,
+                              record->level);
     }
     if (record->flags & TLS_NO_TICKET)
         SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);

@@ -138,22 +138,23 @@ def speaks_http(client):
     time.sleep(0.2)
 
 
+def pass_on(source, target, size=4096):
+    """All that comes, in pieces of so many bytes."""
+    try:
+        while data := source.recv(size):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
 def speaks_slowly(made, step):
     """TLS whose records arrive in pieces of so many bytes."""
     def behave(client):
         inner, outer = socket.socketpair()
         threading.Thread(target=Origin.serve, args=(None_origin(speaks(made)), inner), daemon=True).start()
-
-        def pass_on(source, target, size):
-            try:
-                while data := source.recv(size):
-                    target.sendall(data)
-                target.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=pass_on, args=(client, outer, 4096), daemon=True).start()
+        threading.Thread(target=pass_on, args=(client, outer), daemon=True).start()
         pass_on(outer, client, step)
     return behave
 
@@ -184,6 +185,26 @@ def sends_at_once(made, *parts, greets=False):
         client.sendall(outer.read())
         while client.recv(16384):
             pass
+    return behave
+
+
+def reverses(authority, *options):
+    """Of OpenSSL's own, for what Python cannot choose: each line comes back reversed. Its process ends with the session."""
+    def behave(client):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        words = ["openssl", "s_server", "-rev", "-naccept", "1", "-accept", f"127.0.0.1:{port}", "-cert", "good.pem", "-key", "good.key",
+                 "-CAfile", "ca.pem", *options]
+        with subprocess.Popen(words, cwd=authority.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as server:
+            try:
+                while not server.stdout.readline().startswith(b"ACCEPT"):
+                    pass
+                with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as inner:
+                    threading.Thread(target=pass_on, args=(client, inner), daemon=True).start()
+                    pass_on(inner, client)
+            finally:
+                server.kill()
     return behave
 
 

@@ -30,6 +30,7 @@ LOG = ("log_format case '$server_port $status $bytes_sent $bytes_received "
        "$upstream_bytes_sent $upstream_bytes_received $upstream_addr';")
 VERIFY = "proxy_ssl_verify on; proxy_ssl_trusted_certificate ca.pem; proxy_ssl_name x.example;"
 CLIENT = "proxy_ssl_certificate client.pem; proxy_ssl_certificate_key client.key;"
+SIGN = "proxy_ssl_conf_command ClientSignatureAlgorithms RSA-PSS+SHA512;"
 WHO = ["who", "bye"]
 END = None  # instead of a line: the server's end is waited for
 # name, origins, directives, lines of the client, status, and what else
@@ -55,6 +56,9 @@ CASES = [
      "502", {"says": r"SSL_do_handshake\(\) failed"}),
     ("no common version", ["old"], "proxy_ssl_protocols TLSv1.3;", WHO, "502", {"says": r"SSL_do_handshake\(\) failed"}),
     ("a command", ["good"], "proxy_ssl_conf_command MaxProtocol TLSv1.2;", WHO, "200", {}),
+    ("a signature that the server takes", ["signed512"], CLIENT + SIGN, ["hello"], "200", {}),
+    ("a signature that it does not take", ["signed256"], CLIENT + SIGN, ["hello"], "502",
+     {"says": r"SSL_do_handshake\(\) failed"}),
     ("a client's certificate", ["asks"], CLIENT, WHO, "200", {}),
     ("a client's key of P-384", ["asks"], CLIENT.replace("client.", "client384."), WHO, "200", {}),
     ("a client's key of Ed25519", ["asks"], CLIENT.replace("client.", "client25519."), WHO, "200", {}),
@@ -154,13 +158,16 @@ def make_files(folder):
 
 def make_origins(ca, first):
     good = context(ca, "good")
+    wants = ("-tls1_2", "-Verify", "1", "-sigalgs", "RSA-PSS+SHA256", "-client_sigalgs")
     kinds = {
         "good": speaks(good), "alien": speaks(context(ca, "alien")), "deep": speaks(context(ca, "deep")),
         "old": speaks(context(ca, "good", newest="TLSv1_2")),
         "picky": speaks(context(ca, "good", newest="TLSv1_2", ciphers="ECDHE-RSA-AES256-GCM-SHA384")),
         "asks": speaks(context(ca, "good", clients="CERT_OPTIONAL")),
         "asks12": speaks(context(ca, "good", newest="TLSv1_2", clients="CERT_REQUIRED")),
-        "preamble": speaks(good, preamble=True), "http": origins.speaks_http, "slams": origins.slams,
+        "preamble": speaks(good, preamble=True), "http": origins.speaks_http,
+        "signed256": origins.reverses(ca, *wants, "RSA-PSS+SHA256"), "signed512": origins.reverses(ca, *wants, "RSA-PSS+SHA512"),
+        "slams": origins.slams,
         "stalls": origins.stalls, "slow1": origins.speaks_slowly(good, 1), "slow7": origins.speaks_slowly(good, 7),
         "waits": origins.sends_at_once(good, b"hello\n", None),
         "long": origins.sends_at_once(good, b"x" * 10000, b"y" * 9999 + b"\n"),
