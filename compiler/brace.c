@@ -1,7 +1,9 @@
 /*
- * A block whose "{" was forgotten: its first statement became its arguments, its "}" closed the block around it, and
- * some "}" behind that closes nothing. One of these alone says little; together they say where the "{" belongs. In
- * goes the node and the block that it stands in, out come both as they were meant, and one message instead of many.
+ * Braces that were forgotten or are too many. A block whose "{" was forgotten: its first statement became its
+ * arguments, its "}" closed the block around it, and some "}" behind that closes nothing. One of these alone says
+ * little; together they say where the "{" belongs. In goes the node and the block that it stands in, out come both as
+ * they were meant, and one message instead of many. A block that a "}" too many closed early leaves the same "}"
+ * behind: the first statement that is out of place is told, and nothing of those up to there.
  */
 #include "judge.h"
 #include "report.h"
@@ -80,5 +82,21 @@ brace_repair(struct unit *unit, struct node *block, struct node *node, const str
     }
     node->next = block->next;
     block->next = cut(&node->next, stray->span.start);
+    return true;
+}
+
+bool
+brace_blame(struct unit *unit, const struct node *node, const struct directive *row, u32 context)
+{
+    static const u32 of_stream = IN_SERVER | IN_UPSTREAM;
+    u32 inner = context == IN_MAIN ? IN_STREAM | of_stream : context == IN_STREAM ? of_stream : 0;
+    struct diag *stray = (row->in & inner) != 0 ? stray_behind(unit, node) : NULL;
+    if (stray == NULL)
+        return false;
+    diag_withdraw(unit, stray);
+    diag_note(unit, stray->span, "this \"}\" closes nothing");
+    diag_help(unit, "is there a \"}\" too many before it?");
+    unit->astray = stray->span.start;
+    unit->unread = true;
     return true;
 }

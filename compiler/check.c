@@ -154,9 +154,13 @@ places(struct unit *unit, u32 set, u32 *outer)
 static void
 say_misplaced(struct unit *unit, const struct node *node, const struct directive *row, u32 context)
 {
+    if (node->word[0].span.start < unit->astray)
+        return;
     u32 outer, ignored;
     const char *here = places(unit, context, &outer), *there = places(unit, row->in, &ignored);
     diag(unit, misplaced, node->word[0].span, shown(unit, &node->word[0]), here);
+    if (brace_blame(unit, node, row, context))
+        return;
     if ((row->in & outer) != 0 && outer != IN_MAIN) {
         diag_help(unit, "it belongs %s: is a \"}\" missing before it?", there);
         if (unit->unclosed != NULL)

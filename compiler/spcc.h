@@ -454,6 +454,8 @@ enum context fragment_open(struct unit *unit, struct node *root, const struct so
 
 /* If node, in block, is one: say so, and make both what they were meant to be. */
 bool brace_repair(struct unit *unit, struct node *block, struct node *node, const struct directive *row, u32 context);
+/* Is node, just reported as misplaced, so for a "}" too many? Then it is told, and all up to astray is for the same. */
+bool brace_blame(struct unit *unit, const struct node *node, const struct directive *row, u32 context);
 
 /* ---- argument.c: what a directive takes ---- */
 
