@@ -22,12 +22,6 @@ last(const struct session *s)
     return s->attempts && s->attempts->count > 0 ? &s->attempts->attempt[s->attempts->count - 1] : NULL;
 }
 
-static double
-now(const struct session *s)
-{
-    return session_now(s);
-}
-
 void
 attempt_begin(struct session *s)
 {
@@ -40,7 +34,7 @@ attempt_begin(struct session *s)
     }
     if (s->attempts->count < ATTEMPTS_MAX)
         s->attempts->count++;
-    *last(s) = (struct attempt){.name = s->upstream_name, .began = now(s)};
+    *last(s) = (struct attempt){.name = s->upstream_name, .began = session_now(s)};
 }
 
 void
@@ -48,7 +42,7 @@ attempt_connected(struct session *s)
 {
     balance_time(s, TIMING_CONNECT);
     if (last(s))
-        last(s)->connected = now(s);
+        last(s)->connected = session_now(s);
 }
 
 void
@@ -56,7 +50,7 @@ attempt_first_byte(struct session *s)
 {
     balance_time(s, TIMING_FIRST_BYTE);
     if (last(s) && !last(s)->first_byte)
-        last(s)->first_byte = now(s);
+        last(s)->first_byte = session_now(s);
 }
 
 void
@@ -65,7 +59,7 @@ attempt_end(struct session *s)
     struct attempt *attempt = last(s);
     if (!attempt || attempt->ended)
         return;
-    attempt->ended = now(s);
+    attempt->ended = session_now(s);
     attempt->received = s->upstream.received;
     attempt->sent = s->upstream.sent;
 }

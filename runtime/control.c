@@ -206,7 +206,11 @@ on_names(const struct mapping *mapping, struct lookup *lookup)
         lookup_free(lookup, &mapping->blob);
         return;
     }
-    struct surroundings *s = surroundings_new(mapping_share(old->mapping));
+    struct surroundings *s = surroundings_new(mapping_share(old->mapping), &control.current->logger);
+    if (!s) {
+        lookup_free(lookup, &mapping->blob);
+        return;
+    }
     memcpy(s->socket, old->socket, s->socket_count * sizeof *s->socket);
     for (u32 i = 0; i < s->log_count; i++)
         s->log[i] = fcntl(old->log[i], F_DUPFD_CLOEXEC, 0);

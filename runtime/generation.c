@@ -220,18 +220,34 @@ open_loggers(struct generation *g, const struct logger *before)
     return true;
 }
 
-/* From now on the files belong to the server's table of logs, so that their numbers never change. */
 static void
+give_logs(struct surroundings *s, u32 count)
+{
+    for (u32 i = 0; i < count; i++) {
+        log_file_drop(s->log_path[i]);
+        s->log[i] = -1;
+    }
+}
+
+/* From now on the files belong to the server's table of logs, so that their numbers never change. */
+static bool
 take_logs(struct generation *g)
 {
     struct surroundings *s = g->surroundings;
-    for (u32 i = 0; i < s->log_count; i++)
-        s->log[i] = log_file_take(s->log_path[i], s->log[i]);
+    for (u32 i = 0; i < s->log_count; i++) {
+        int fd = log_file_take(s->log_path[i], s->log[i]);
+        if (fd < 0) {
+            give_logs(s, i);
+            return false;
+        }
+        s->log[i] = fd;
+    }
     for (u32 i = 0; i < g->blob->log_count; i++) {
         u32 file = surroundings_log(s, &g->blob->log[i]);
         if (file != UINT32_MAX)
             g->log_fd[i] = s->log[file];
     }
+    return true;
 }
 
 /* ---- whole ---- */
@@ -256,15 +272,6 @@ free_generation(struct generation *g)
     upstream_close(g);
     tls_close(g->blob, g->tls);
     free(g);
-}
-
-static void
-name_machine(struct generation *g)
-{
-    gethostname(g->hostname, sizeof g->hostname - 1);
-    for (char *at = g->hostname; *at; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            *at = (char)(*at - 'A' + 'a');
 }
 
 /* Ask now, and wait, unless somebody has asked before. */
@@ -294,7 +301,7 @@ open_rest(struct generation *g, const struct generation *old, const struct logge
         !upstream_open(g, old))
         return false;
     g->tried_size = largest_tried(g);
-    return open_shards(g);
+    return open_shards(g) && take_logs(g);
 }
 
 struct generation *
@@ -310,17 +317,15 @@ generation_open(struct surroundings *surroundings, const struct generation *old,
     }
     *g = (struct generation){.surroundings = surroundings, .blob = blob, .lookup = lookup,
                              .buffer_size = largest_buffer(blob)};
-    name_machine(g);
+    process_name_machine(g->hostname);
     bool understood = tls_open(surroundings, before, &g->tls) && (g->regexes = regexes_open(blob, before));
     bool good = understood && open_rest(g, old, before);
     if (understood && !good)
         log_write(before, LEVEL_EMERG, 0, errno, "no memory for %u connections a worker",
                   blob->main[1].worker_connections);
     forget_lookup(g);
-    if (good) {
-        take_logs(g);
+    if (good)
         return g;
-    }
     free_generation(g);
     return NULL;
 }
@@ -339,10 +344,7 @@ generation_close(struct generation *g)
 {
     struct surroundings *s = g->surroundings;
     generation_report(g, true);
-    for (u32 i = 0; i < s->log_count; i++) {
-        log_file_drop(s->log_path[i]);
-        s->log[i] = -1;
-    }
+    give_logs(s, s->log_count);
     free_generation(g);
     surroundings_close(s, NULL); /* its sockets were closed or handed on before */
 }

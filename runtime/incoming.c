@@ -20,13 +20,22 @@ static struct {
 } incoming = {.blob = -1};
 
 static void
+close_all(const int *fd, u32 count)
+{
+    for (u32 i = 0; i < count; i++)
+        close(fd[i]);
+}
+
+static void
 append(struct list *list, const int *fd, u32 count)
 {
     if (count == 0)
         return;
     int *grown = realloc(list->fd, (list->count + count) * sizeof *grown);
-    if (!grown)
-        die("no memory for descriptors");
+    if (!grown) { /* they are missed when the order comes */
+        close_all(fd, count);
+        return;
+    }
     memcpy(grown + list->count, fd, count * sizeof *fd);
     *list = (struct list){grown, list->count + count};
 }
@@ -55,8 +64,7 @@ move(struct list *list, int *to)
 static void
 drop(struct list *list)
 {
-    for (u32 i = 0; i < list->count; i++)
-        close(list->fd[i]);
+    close_all(list->fd, list->count);
     free(list->fd);
     *list = (struct list){0};
 }
@@ -89,18 +97,26 @@ fill(struct surroundings *s)
     return true;
 }
 
+static struct mapping *
+map_blob(const struct logger *logger)
+{
+    char error[BLOB_ERROR_SIZE] = "it has not come";
+    struct mapping *mapping = incoming.blob >= 0 ? mapping_open(incoming.blob, error) : NULL;
+    incoming.blob = -1; /* the mapping's, or closed */
+    if (!mapping)
+        log_write(logger, LEVEL_EMERG, 0, 0, "the blob cannot be used: %s", error);
+    return mapping;
+}
+
 static struct surroundings *
 make(const struct logger *logger)
 {
-    char error[BLOB_ERROR_SIZE] = "no descriptors are left for the new configuration";
-    struct mapping *mapping = incoming.blob >= 0 ? mapping_open(incoming.blob, error) : NULL;
-    incoming.blob = -1; /* the mapping's, or closed */
-    struct surroundings *s = mapping ? surroundings_new(mapping) : NULL;
-    if (s && fill(s))
+    struct mapping *mapping = map_blob(logger);
+    struct surroundings *s = mapping ? surroundings_new(mapping, logger) : NULL;
+    if (!s || fill(s))
         return s;
-    log_write(logger, LEVEL_EMERG, 0, 0, "the blob cannot be used: %s", error);
-    if (s)
-        surroundings_close(s, NULL);
+    log_write(logger, LEVEL_EMERG, 0, 0, "no descriptors, or no memory for them, are left for the new configuration");
+    surroundings_close(s, NULL);
     return NULL;
 }
 
@@ -128,7 +144,8 @@ incoming_reopen(const struct generation *current)
         incoming.logs.count = 0; /* they are taken */
         log_cache_reopen();
     } else {
-        log_write(&current->logger, LEVEL_EMERG, 0, 0, "no descriptors are left for the logs, which stay as they were");
+        log_write(&current->logger, LEVEL_EMERG, 0, 0,
+                  "no descriptors, or no memory for them, are left for the logs, which stay as they were");
     }
     drop_all();
 }

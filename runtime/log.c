@@ -77,19 +77,29 @@ log_file_reopen(const char *path, int fd)
         close(fd);
 }
 
+static struct log_file *
+add_file(const char *path, int fd)
+{
+    struct log_file *file = calloc(1, sizeof *file);
+    char *copy = file ? strdup(path) : NULL;
+    if (!copy) {
+        free(file);
+        return NULL;
+    }
+    *file = (struct log_file){.next = files, .path = copy, .fd = fd};
+    return files = file;
+}
+
 int
 log_file_take(const char *path, int fd)
 {
     struct log_file *file = find_file(path);
-    if (file) {
+    if (file)
         log_file_reopen(path, fd);
-    } else {
-        file = calloc(1, sizeof *file);
-        if (!file)
-            die("no memory for the log");
-        *file = (struct log_file){.next = files, .path = strdup(path), .fd = fd};
-        files = file;
-    }
+    else
+        file = add_file(path, fd);
+    if (!file)
+        return -1;
     file->users++;
     return file->fd;
 }

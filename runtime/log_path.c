@@ -63,9 +63,11 @@ log_path_write(struct session *s, const struct blob_access *record, double *said
     }
     struct log_cache *cache = record->cache ? shard->log_cache[record->cache] : NULL;
     int fd = log_cache_take(cache, path.text, shard->worker->now, &kept);
-    bool good = fd >= 0 && write(fd, data, size) == (ssize_t)size;
+    ssize_t wrote = fd < 0 ? -1 : write(fd, data, size);
+    int error = wrote < 0 ? errno : 0; /* 0: the disk is full, and the end of the line is lost */
+    bool good = wrote == (ssize_t)size;
     if (!good && log_again(said, session_now(s)))
-        session_log(s, LEVEL_CRIT, errno, "%s \"%s\" failed", fd < 0 ? "open()" : "write() to", path.text);
+        session_log(s, LEVEL_CRIT, error, "%s \"%s\" failed", fd < 0 ? "open()" : "write() to", path.text);
     if (fd >= 0 && !kept)
         close(fd);
     return good;

@@ -1,6 +1,6 @@
 /*
- * What a process of spcd is to the system: a daemon or not, how many descriptors it may have, whose it is and what of
- * root's power it keeps. Each is done once, before there are threads.
+ * What a process of spcd is to the system: on which machine, a daemon or not, how many descriptors it may have, whose
+ * it is and what of root's power it keeps. What changes it is done once, before there are threads.
  */
 #include "spcd.h"
 
@@ -23,6 +23,16 @@ process_hold_standard(void)
         fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);
     close(fd);
+}
+
+void
+process_name_machine(char name[HOSTNAME_ROOM])
+{
+    name[0] = name[HOSTNAME_ROOM - 1] = '\0';
+    gethostname(name, HOSTNAME_ROOM - 1);
+    for (char *at = name; *at; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (char)(*at - 'A' + 'a');
 }
 
 void

@@ -218,8 +218,8 @@ bool log_again(double *said, double now);
 /* Say how many lines each of the logger's sinks has left out in a second that is over, or, if all, so far. */
 void log_report(const struct logger *logger, bool all);
 
-/* In the server: the descriptor for path, which stays the same number for as long as anyone uses it. fd is
- * taken: it is where path's lines go from now on. One log_file_drop() for each log_file_take(). */
+/* In the server: the descriptor for path, which stays the same number for as long as anyone uses it. fd is taken: it is
+ * where path's lines go from now on; unless there is no memory: -1. One log_file_drop() for each log_file_take(). */
 int log_file_take(const char *path, int fd);
 void log_file_drop(const char *path);
 void log_file_reopen(const char *path, int fd);
@@ -336,8 +336,9 @@ struct surroundings {
     bool *watched; /* the same: it is looked at */
 };
 
-/* Count what the blob asks for; nothing is open yet (-1 everywhere). Takes the mapping. Dies without memory. */
-struct surroundings *surroundings_new(struct mapping *mapping);
+/* Count what the blob asks for; nothing is open yet (-1 everywhere). Takes the mapping. NULL: the logger was told that
+ * there is no memory. */
+struct surroundings *surroundings_new(struct mapping *mapping, const struct logger *logger);
 
 /*
  * Open every socket and log file. Sockets that old has too are the same ones. In a test, an address in use
@@ -460,6 +461,9 @@ void supervisor_refuse_upgrade(const struct logger *logger);
 
 /* ---- process.c: what a process is to the system ---- */
 
+enum { HOSTNAME_ROOM = 256 };
+/* The name of this machine, in lower case. */
+void process_name_machine(char name[HOSTNAME_ROOM]);
 /* Descriptors 0 to 2 become nobody else's, where who started us has closed them. Before any other is opened. */
 void process_hold_standard(void);
 /* Go on as a daemon: who started it is told that all is well, and goes. Dies when that fails. */
@@ -564,8 +568,6 @@ void host_close(struct generation *generation);
 bool host_has(const struct generation *generation, u32 first, u32 count, const union client_address *address);
 
 /* ---- generation.c ---- */
-
-enum { HOSTNAME_ROOM = 256 };
 
 struct generation {
     struct generation *next;     /* older */

@@ -63,7 +63,9 @@ supervisor_open(const struct options *options, const struct surroundings *old, c
         log_write(logger, LEVEL_EMERG, 0, 0, "%s cannot be used: %s", options->blob, error);
         return NULL;
     }
-    struct surroundings *s = surroundings_new(mapping);
+    struct surroundings *s = surroundings_new(mapping, logger);
+    if (!s)
+        return NULL;
     if (surroundings_open(s, old, options->test, logger) && pid_renew(s, old, logger))
         return s;
     if (!options->test) /* which has left no path */
@@ -76,8 +78,8 @@ struct surroundings *
 supervisor_renew(const struct surroundings *old, const struct logger *logger)
 {
     log_write(logger, LEVEL_NOTICE, 0, 0, "a file of the configuration has changed");
-    struct surroundings *s = surroundings_new(mapping_share(old->mapping));
-    if (surroundings_open(s, old, false, logger))
+    struct surroundings *s = surroundings_new(mapping_share(old->mapping), logger);
+    if (!s || surroundings_open(s, old, false, logger))
         return s;
     surroundings_close(s, old);
     return NULL;

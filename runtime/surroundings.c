@@ -62,44 +62,75 @@ static int *
 new_fds(u32 count)
 {
     int *fd = malloc((count + 1) * sizeof *fd);
-    if (!fd)
-        die("no memory for %u descriptors", count);
-    for (u32 i = 0; i <= count; i++)
+    for (u32 i = 0; fd && i <= count; i++)
         fd[i] = -1;
     return fd;
 }
 
-struct surroundings *
-surroundings_new(struct mapping *mapping)
+/* The places of the sockets and of the logs. */
+static void
+lay_out(struct surroundings *s)
 {
-    const struct blob *blob = &mapping->blob;
-    struct surroundings *s = calloc(1, sizeof *s);
-    const char **paths = calloc(blob->log_count, sizeof *paths);
-    u32 *first_socket = calloc(blob->listener_count, sizeof *first_socket);
-    if (!s || !paths || !first_socket)
-        die("no memory for the surroundings of a blob");
-    s->mapping = mapping;
-    s->worker_count = count_workers(&blob->main[1]);
-    s->first_socket = first_socket;
+    const struct blob *blob = &s->mapping->blob;
     for (u32 i = 1; i < blob->listener_count; i++) {
-        first_socket[i] = s->socket_count;
+        s->first_socket[i] = s->socket_count;
         s->socket_count += sockets_of(s, &blob->listener[i]);
     }
-    s->socket = new_fds(s->socket_count);
-    s->log_path = paths;
     for (u32 i = 1; i < blob->log_count; i++) {
         const char *path = blob_string(blob, blob->log[i].path);
         if (is_opened(&blob->log[i]) && find_path(s, path) == UINT32_MAX)
             s->log_path[s->log_count++] = path;
     }
+}
+
+/* False: there is no memory. */
+static bool
+make_room(struct surroundings *s)
+{
+    const struct blob *blob = &s->mapping->blob;
+    s->first_socket = calloc(blob->listener_count, sizeof *s->first_socket);
+    s->log_path = calloc(blob->log_count, sizeof *s->log_path);
+    if (!s->first_socket || !s->log_path)
+        return false;
+    lay_out(s);
+    s->socket = new_fds(s->socket_count);
     s->log = new_fds(s->log_count);
     s->file = new_fds(blob->file_count);
     s->mark = calloc(blob->file_count, sizeof *s->mark);
     s->seen = calloc(blob->file_count, sizeof *s->seen);
     s->watched = files_watched(blob);
-    if (!s->mark || !s->seen || !s->watched)
-        die("no memory for the surroundings of a blob");
-    return s;
+    return s->socket && s->log && s->file && s->mark && s->seen && s->watched;
+}
+
+static void
+free_all(struct surroundings *s)
+{
+    mapping_close(s->mapping);
+    free(s->file);
+    free(s->mark);
+    free(s->seen);
+    free(s->watched);
+    free(s->socket);
+    free(s->first_socket);
+    free(s->log);
+    free(s->log_path);
+    free(s);
+}
+
+struct surroundings *
+surroundings_new(struct mapping *mapping, const struct logger *logger)
+{
+    struct surroundings *s = calloc(1, sizeof *s);
+    if (s)
+        *s = (struct surroundings){.mapping = mapping, .worker_count = count_workers(&mapping->blob.main[1])};
+    if (s && make_room(s))
+        return s;
+    log_write(logger, LEVEL_EMERG, 0, errno, "no memory for a configuration");
+    if (s)
+        free_all(s);
+    else
+        mapping_close(mapping);
+    return NULL;
 }
 
 /* ---- listening sockets ---- */
@@ -309,16 +340,7 @@ surroundings_close(struct surroundings *s, const struct surroundings *kept)
     for (u32 i = 1; i < s->mapping->blob.file_count; i++)
         if (s->file[i] >= 0)
             close(s->file[i]);
-    mapping_close(s->mapping);
-    free(s->file);
-    free(s->mark);
-    free(s->seen);
-    free(s->watched);
-    free(s->socket);
-    free(s->first_socket);
-    free(s->log);
-    free(s->log_path);
-    free(s);
+    free_all(s);
 }
 
 void

@@ -13,16 +13,13 @@
 
 enum { MESSAGE_MAX = 2048 }; /* nginx's */
 
-/* In lower case, as $hostname; asked for once. */
+/* Asked for once. */
 static const char *
 host_name(void)
 {
-    static char name[256];
-    if (name[0] || gethostname(name, sizeof name - 1) != 0)
-        return name;
-    for (char *at = name; *at; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            *at = (char)(*at | 0x20);
+    static char name[HOSTNAME_ROOM];
+    if (!name[0])
+        process_name_machine(name);
     return name;
 }
 

@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum call { CALL_SEND_FDS, CALL_FORK, CALL_ACCEPT, CALL_SLOW_THREAD, CALL_COUNT };
+enum call { CALL_SEND_FDS, CALL_FORK, CALL_ACCEPT, CALL_SLOW_THREAD, CALL_MEMORY, CALL_COUNT };
 
 struct fault {
     _Atomic int before, count, error;
@@ -63,10 +64,45 @@ sendmsg(int fd, const struct msghdr *message, int flags)
     return REAL(sendmsg)(fd, message, flags);
 }
 
+static int is_server; /* the child of the process that was started */
+
 pid_t
 fork(void)
 {
-    return fails(CALL_FORK) ? -1 : REAL(fork)();
+    pid_t child = fails(CALL_FORK) ? -1 : REAL(fork)();
+    is_server |= child == 0;
+    return child;
+}
+
+/* Memory, in the server alone. dlsym() needs some, so the real ones are asked by the names that glibc has for them. */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
+
+void *
+malloc(size_t size)
+{
+    return is_server && fails(CALL_MEMORY) ? NULL : __libc_malloc(size);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+    return is_server && fails(CALL_MEMORY) ? NULL : __libc_calloc(count, size);
+}
+
+void *
+realloc(void *memory, size_t size)
+{
+    return is_server && fails(CALL_MEMORY) ? NULL : __libc_realloc(memory, size);
+}
+
+void *
+mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (is_server && flags & MAP_ANONYMOUS && fails(CALL_MEMORY))
+        return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
 }
 
 /* The connection is lost, as if something had refused it. */

