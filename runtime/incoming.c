@@ -100,7 +100,7 @@ fill(struct surroundings *s)
 static struct mapping *
 map_blob(const struct logger *logger)
 {
-    char error[BLOB_ERROR_SIZE] = "it has not come";
+    char error[BLOB_ERROR_SIZE] = "no descriptor is left for it";
     struct mapping *mapping = incoming.blob >= 0 ? mapping_open(incoming.blob, error) : NULL;
     incoming.blob = -1; /* the mapping's, or closed */
     if (!mapping)

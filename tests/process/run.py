@@ -137,9 +137,8 @@ def exhausted(folder, port, origin):
     yield server.wait(lambda: echoes(port)), "it serves"
     used = len(os.listdir(f"/proc/{first}/fd"))
     resource.prlimit(first, resource.RLIMIT_NOFILE, (3, 256))
-    for signal_name, what in (("HUP", "the new configuration"), ("USR1", "the logs")):
+    for signal_name, says in (("HUP", "no descriptor is left for it"), ("USR1", "are left for the logs")):
         server.signal(signal_name)
-        says = f"are left for {what}"
         yield server.wait(lambda says=says: says in server.read("error.log")), f"{signal_name}: it says so"
     resource.prlimit(first, resource.RLIMIT_NOFILE, (256, 256))
     yield server.wait(lambda: echoes(port)) and children(server.process.pid) == [first], "the same server goes on"
