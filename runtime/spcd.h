@@ -331,6 +331,7 @@ struct surroundings {
     u32 log_count; /* of distinct files */
     int *log;
     const char **log_path;
+    int *sink; /* of surroundings_logger(): one for each of the main context's log records */
     int *file; /* one for each of the blob's file records */
     struct file_mark *mark, *seen; /* of each: when it was opened, or taken to have changed; at the last look */
     bool *watched; /* the same: it is looked at */
@@ -363,9 +364,8 @@ void surroundings_close(struct surroundings *surroundings, const struct surround
 /* Remove the unix sockets that are open from the file system, but those that kept has too. */
 void surroundings_unlink(const struct surroundings *surroundings, const struct surroundings *kept);
 
-/* The main context's logger over these files, in place of the one that logger is. fd is room for the blob's log
- * records, and may be the old one's. */
-void surroundings_logger(const struct surroundings *surroundings, struct logger *logger, int *fd);
+/* The main context's logger over these files, in place of the one that logger is. It lasts as long as they do. */
+void surroundings_logger(const struct surroundings *surroundings, struct logger *logger);
 
 /* The place of the listener's socket for a worker in socket[]. */
 u32 surroundings_socket(const struct surroundings *surroundings, u32 listener, u32 worker);

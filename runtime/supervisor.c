@@ -29,7 +29,6 @@ struct supervisor {
     const struct options *options;
     struct surroundings *current, *pending; /* pending: sent, and not answered yet */
     struct logger logger;                   /* of current */
-    int *logger_fd;
     int signals, channel;
     pid_t server;
     time_t started;
@@ -112,13 +111,8 @@ supervisor_refuse_upgrade(const struct logger *logger)
 static void
 use(struct supervisor *v, struct surroundings *s)
 {
-    int *fd = malloc((s->mapping->blob.log_count + 1) * sizeof *fd);
-    if (!fd)
-        die("no memory for the log");
     v->current = s;
-    surroundings_logger(s, &v->logger, fd);
-    free(v->logger_fd);
-    v->logger_fd = fd;
+    surroundings_logger(s, &v->logger);
 }
 
 /* False: errno. */
@@ -199,7 +193,7 @@ reopen(struct supervisor *v)
     log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
     if (surroundings_open_logs(v->current, &v->logger))
         channel_send_logs(v->channel, v->current);
-    surroundings_logger(v->current, &v->logger, v->logger_fd);
+    surroundings_logger(v->current, &v->logger);
 }
 
 /* What was asked for while the server had not answered, or there was none. */
@@ -424,14 +418,10 @@ supervisor_run(const struct options *options)
     process_raise_limits(s);
     sigset_t set = block_signals(flags & MAIN_MASTER);
     pid_write(s);
-    int status;
-    if (flags & MAIN_MASTER) {
-        status = supervise(&v, &set);
-        pid_remove(v.current);
-        surroundings_close(v.current, NULL);
-    } else {
-        status = control_run(s, -1, options);
-    }
-    free(v.logger_fd);
+    if (!(flags & MAIN_MASTER))
+        return control_run(s, -1, options);
+    int status = supervise(&v, &set);
+    pid_remove(v.current);
+    surroundings_close(v.current, NULL);
     return status;
 }

@@ -95,11 +95,12 @@ make_room(struct surroundings *s)
     lay_out(s);
     s->socket = new_fds(s->socket_count);
     s->log = new_fds(s->log_count);
+    s->sink = new_fds(blob->main[1].log_count);
     s->file = new_fds(blob->file_count);
     s->mark = calloc(blob->file_count, sizeof *s->mark);
     s->seen = calloc(blob->file_count, sizeof *s->seen);
     s->watched = files_watched(blob);
-    return s->socket && s->log && s->file && s->mark && s->seen && s->watched;
+    return s->socket && s->log && s->sink && s->file && s->mark && s->seen && s->watched;
 }
 
 static void
@@ -113,6 +114,7 @@ free_all(struct surroundings *s)
     free(s->socket);
     free(s->first_socket);
     free(s->log);
+    free(s->sink);
     free(s->log_path);
     free(s);
 }
@@ -238,7 +240,7 @@ open_sink(const struct surroundings *s, const struct blob_log *sink)
 }
 
 void
-surroundings_logger(const struct surroundings *s, struct logger *logger, int *fd)
+surroundings_logger(const struct surroundings *s, struct logger *logger)
 {
     const struct blob *blob = &s->mapping->blob;
     const struct blob_main *main = &blob->main[1];
@@ -248,9 +250,9 @@ surroundings_logger(const struct surroundings *s, struct logger *logger, int *fd
     *logger = log_default;
     if (main->log_count == 0)
         return;
-    *logger = (struct logger){.blob = blob, .sink = &blob->log[main->log], .fd = fd, .count = main->log_count};
+    *logger = (struct logger){.blob = blob, .sink = &blob->log[main->log], .fd = s->sink, .count = main->log_count};
     for (u32 i = 0; i < main->log_count; i++) {
-        fd[i] = open_sink(s, &logger->sink[i]);
+        s->sink[i] = open_sink(s, &logger->sink[i]);
         if (logger->sink[i].level > logger->level)
             logger->level = logger->sink[i].level;
     }
