@@ -38,6 +38,7 @@ struct symbol {
     bool prereads_known;
     bool visiting, walked, tried;
     u32 height; /* tables in a row to compute it, */
+    u64 cost;   /* and how many are computed at most where it is used, */
     bool deep;  /* more than can be: it is not compiled */
     u32 slot; /* slot.c: its record; 0: none yet */
     const struct judged_geo *geo; /* judge_geo.c: what it has read; NULL: it is no geo */

@@ -288,24 +288,71 @@ check_use(struct unit *unit, const struct use *use)
 
 /* ---- does it depend on itself? ---- */
 
-enum { DEPTH_MAX = 100 }; /* of maps that use maps: nginx evaluates no more, and the stack of spcd has its end */
+enum {
+    DEPTH_MAX = 100,   /* of maps that use maps: nginx evaluates no more, and the stack of spcd has its end */
+    COST_MAX = 10000,  /* maps that one use computes: volatile ones that use each other twice double it each time */
+};
 
 static bool find_cycle(struct unit *unit, struct symbol *variable, u32 depth);
 
+/* cost: what the word's variables cost together. */
 static bool
-word_cycles(struct unit *unit, const struct word *word, struct symbol *user, u32 depth)
+word_cycles(struct unit *unit, const struct word *word, struct symbol *user, u32 depth, u64 *cost)
 {
     const char *at = word->text, *end = at + word->size, *name;
     size_t size;
     bool found = false;
+    *cost = 0;
     while (!found && (name = variable_next(&at, end, &size)) != NULL) {
         struct symbol *variable = variable_find(unit, name, size);
         if (variable == NULL || variable->kind != VARIABLE_TABLE)
             continue;
         found = find_cycle(unit, variable, depth + 1);
         user->height = variable->height >= user->height ? variable->height + 1 : user->height;
+        *cost += variable->cost;
     }
     return found;
+}
+
+/* What it is computed from: its source, and one of its values. */
+static bool
+table_cycles(struct unit *unit, struct symbol *variable, u32 depth)
+{
+    const struct node *node = variable->node;
+    bool map = node->row == &directives[DIRECTIVE_map] || node->row == &directives[DIRECTIVE_num_map];
+    u64 source = 0, value = 0, dearest = 0;
+    bool found = node->word_count > 2 && word_cycles(unit, &node->word[1], variable, depth, &source);
+    for (const struct node *entry = node->first; map && entry != NULL && !found; entry = entry->next) {
+        found = entry->word_count > 1 && word_cycles(unit, &entry->word[1], variable, depth, &value);
+        dearest = value > dearest ? value : dearest;
+    }
+    variable->cost = 1 + source + dearest;
+    return found;
+}
+
+static bool
+is_volatile(const struct node *table)
+{
+    bool found = false;
+    for (const struct node *entry = table->first; entry != NULL && !found; entry = entry->next)
+        found = entry->word_count == 1 && strcmp(entry->word[0].text, "volatile") == 0;
+    return found;
+}
+
+/* It is said once for all above it. */
+static bool
+is_too_much(struct unit *unit, struct symbol *variable)
+{
+    const char *name = show(unit, variable->name, strlen(variable->name));
+    if (variable->height > DEPTH_MAX)
+        diag(unit, variable_deep, variable->span, name, DEPTH_MAX);
+    else if (variable->cost > COST_MAX)
+        diag(unit, variable_costly, variable->span, name, COST_MAX);
+    else
+        return false;
+    variable->height = 0;
+    variable->cost = 0;
+    return variable->deep = true;
 }
 
 /* Each table is looked at once: what it leads to is known then. */
@@ -321,18 +368,12 @@ find_cycle(struct unit *unit, struct symbol *variable, u32 depth)
     variable->height = depth > DEPTH_MAX ? DEPTH_MAX : 1;
     if (depth > DEPTH_MAX)
         return false; /* whoever asks is too high above */
-    const struct node *node = variable->node;
-    bool map = node->row == &directives[DIRECTIVE_map] || node->row == &directives[DIRECTIVE_num_map];
     variable->visiting = variable->walked = true;
-    bool found = node->word_count > 2 && word_cycles(unit, &node->word[1], variable, depth);
-    for (const struct node *entry = node->first; map && entry != NULL && !found; entry = entry->next)
-        found = entry->word_count > 1 && word_cycles(unit, &entry->word[1], variable, depth);
+    bool found = table_cycles(unit, variable, depth);
     variable->visiting = false;
-    if (!found && variable->height > DEPTH_MAX) {
-        diag(unit, variable_deep, variable->span, show(unit, variable->name, strlen(variable->name)), DEPTH_MAX);
-        variable->height = 0; /* said once for all above it */
-        found = variable->deep = true;
-    }
+    found = found || is_too_much(unit, variable);
+    if (!is_volatile(variable->node))
+        variable->cost = 0; /* it is computed once, and kept */
     return found;
 }
 
