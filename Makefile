@@ -193,6 +193,8 @@ differential: check-deps
 	@tests/preread/run.py --seed 1000 --count 10000
 	@tests/preread/phases.py --seed 1000 --servers 400
 	@tests/udp/stories.py --seed 1000 --servers 100
+	@tests/relay/stories.py --seed 1000 --count 10
+	@tests/tls/stories.py --seed 1000 --count 10
 
 # What wears a proxy out, each thing for some seconds.
 soak: check-deps

@@ -14,6 +14,7 @@ struct records {
     u32 at, end;
     u8 *plain;      /* what has waited for the side since before the handshake, the same way */
     u32 plain_at, plain_end;
+    u32 unsent;     /* bytes in the records that wait to be sent */
     bool more;      /* there is more to read than the socket tells of */
     bool ended;     /* the stream: after what was read, nothing follows */
     bool over;      /* the peer has ended the connection */
@@ -117,8 +118,15 @@ record_write(struct session *s, struct side *side, const u8 *data, size_t size)
         errno = EPROTO;
         return FLUSH_FAILED;
     }
-    side->sent += size;
+    side->records->unsent += (u32)size;
     return end_out(s, side, &wire);
+}
+
+void
+record_flushed(struct side *side)
+{
+    side->sent += side->records->unsent;
+    side->records->unsent = 0;
 }
 
 enum flush

@@ -123,6 +123,8 @@ flush_buffer(struct session *s, struct side *side)
     if (side->at < side->end)
         return FLUSH_WAIT;
     give_back(s, side);
+    if (side->records)
+        record_flushed(side);
     return FLUSH_DONE;
 }
 

@@ -1276,6 +1276,8 @@ ssize_t record_read(struct session *session, struct side *side, u8 *data, size_t
 bool record_has_more(const struct side *side);
 /* Encrypt data; what does not go at once waits in the side's buffer. */
 enum flush record_write(struct session *session, struct side *side, const u8 *data, size_t size);
+/* All that waited has gone. What is in the records counts as sent now, as in nginx, and never if they do not go. */
+void record_flushed(struct side *side);
 /* Encrypt what has waited since record_open(). */
 enum flush record_resume(struct session *session, struct side *side);
 /* Go on with the handshake. END and FAILED: it was logged. */
