@@ -160,15 +160,9 @@ void
 log_compile(struct unit *unit, const struct scope *scope, u32 *first, u32 *count)
 {
     struct node *node = scope_nearest(scope, &directives[DIRECTIVE_error_log]);
-    *count = 0;
-    if (node == NULL) {
-        struct blob_log record = {.sink = SINK_STDERR, .level = LEVEL_ERROR};
-        if (unit->default_log == 0)
-            unit->default_log = image_add(unit, SECTION_log, &record, (struct span){0});
-        *first = unit->default_log;
-        *count = 1;
+    *first = *count = 0; /* none: who serves has a log of its own */
+    if (node == NULL)
         return;
-    }
     *first = node->index != 0 ? node->index : image_count(unit, SECTION_log);
     for (; node != NULL; node = node->again) {
         if (node->broken)

@@ -76,7 +76,6 @@ struct unit {
 
     /* what the features have made */
     struct image image;
-    u32 default_log;      /* errors to standard error */
     struct map values;    /* map.c: text of values -> their records */
     struct vector codes;  /* regex.c: of pcre2_code * */
     struct map tls;       /* proxy_ssl.c: content of tls records -> their indexes */

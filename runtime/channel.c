@@ -78,8 +78,8 @@ channel_send_all(int channel, const struct surroundings *s)
 }
 
 void
-channel_send_logs(int channel, const struct surroundings *s)
+channel_send_logs(int channel, const struct surroundings *s, int default_log)
 {
     (void)send_many(channel, MESSAGE_LOGS, s->log, s->log_count);
-    (void)channel_send(channel, MESSAGE_REOPEN, NULL, 0);
+    (void)channel_send(channel, MESSAGE_REOPEN, &default_log, default_log >= 0);
 }

@@ -244,6 +244,7 @@ obey(int kind, const int *fd, u32 count)
         break;
     case MESSAGE_REOPEN:
         incoming_reopen(current);
+        log_default_reopen(count > 0 ? fd[0] : -1);
         break;
     case MESSAGE_STOP:
         end(NULL);
@@ -293,6 +294,7 @@ on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     case SIGUSR1:
         log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
         log_cache_reopen();
+        log_default_reopen(log_default_open(&control.current->logger));
         for (u32 i = 0; i < current->log_count; i++) {
             int fd = surroundings_open_log(current, i, &control.current->logger);
             if (fd >= 0)

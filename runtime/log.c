@@ -18,13 +18,41 @@ static int default_fd = STDERR_FILENO;
 static const struct blob_log default_sink = {.sink = SINK_STDERR, .level = LEVEL_ERROR};
 struct logger log_default = USUAL;
 
+static char *default_path; /* NULL: standard error */
+
+static int
+open_default(const char *path)
+{
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+}
+
 bool
 log_default_to(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (fd >= 0)
-        default_fd = fd;
-    return fd >= 0;
+    int fd = open_default(path);
+    if (fd < 0)
+        return false;
+    default_fd = fd;
+    default_path = realpath(path, NULL); /* wherever this process will be */
+    return true;
+}
+
+int
+log_default_open(const struct logger *logger)
+{
+    int fd = default_path ? open_default(default_path) : -1;
+    if (default_path && fd < 0)
+        log_write(logger, LEVEL_EMERG, 0, errno, "open() %s failed", default_path);
+    return fd;
+}
+
+void
+log_default_reopen(int fd)
+{
+    if (fd < 0)
+        return;
+    dup3(fd, default_fd, O_CLOEXEC); /* threads that are writing notice nothing */
+    close(fd);
 }
 
 void

@@ -228,6 +228,10 @@ void log_file_reopen(const char *path, int fd);
 extern struct logger log_default;
 /* Send the default logger to path instead. False: errno says why. */
 bool log_default_to(const char *path);
+/* That file opened anew; -1: it is none, or the logger was told why not. From now on its lines go to fd, unless that is
+ * -1. */
+int log_default_open(const struct logger *logger);
+void log_default_reopen(int fd);
 /* Until there is a better one, take this one for the default, since standard error may be nobody's; NULL: no more. */
 void log_default_stand_in(const struct logger *logger);
 
@@ -408,7 +412,7 @@ enum message_kind {
     MESSAGE_LOGS,     /* the next descriptors of log[] */
     MESSAGE_FILES,    /* the next descriptors of file[], from 1 on */
     MESSAGE_RELOAD,   /* all is sent: make it the next generation */
-    MESSAGE_REOPEN,   /* all logs are sent: write there from now on */
+    MESSAGE_REOPEN,   /* all logs are sent: write there from now on; and the default log there, if it is with it */
     MESSAGE_QUIT,     /* drain and end */
     MESSAGE_STOP,     /* end now */
     MESSAGE_TAKEN,    /* the server's answer to RELOAD */
@@ -426,8 +430,8 @@ int channel_receive(int channel, int *fd, u32 *count);
 
 /* Send all of surroundings, then RELOAD. False: the other side is gone, and nobody will answer. */
 bool channel_send_all(int channel, const struct surroundings *surroundings);
-/* Send its logs, then REOPEN. */
-void channel_send_logs(int channel, const struct surroundings *surroundings);
+/* Send its logs, then REOPEN, with the default log, if that is not -1. */
+void channel_send_logs(int channel, const struct surroundings *surroundings, int default_log);
 
 /* ---- incoming.c: what a supervisor sends before an order ---- */
 

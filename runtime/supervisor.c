@@ -191,8 +191,10 @@ reopen(struct supervisor *v)
         return;
     }
     log_write(&v->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
+    int default_log = log_default_open(&v->logger);
     if (surroundings_open_logs(v->current, &v->logger))
-        channel_send_logs(v->channel, v->current);
+        channel_send_logs(v->channel, v->current, default_log);
+    log_default_reopen(default_log);
     surroundings_logger(v->current, &v->logger);
 }
 

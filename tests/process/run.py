@@ -435,6 +435,27 @@ def tested(folder, port, origin):
         yield done.returncode == 1 and 'user "no-such-user" is not known here' in done.stderr, f"no user: {done.stderr}"
 
 
+def rotated(folder, port, origin):
+    """The file of -e, where no error_log says better, is opened anew like any other; by who has no right to, too."""
+    for main in ("", "user nobody nogroup;", "master_process off; working_directory /;"):
+        if "user" in main and os.geteuid() != 0:
+            continue
+        server = make(folder, port, origin, main)
+        text = server.read("main.conf").replace(f"error_log {folder}/error.log notice;", "")
+        assert server.place(text.replace(f"proxy_pass 127.0.0.1:{origin.port}", "proxy_pass 127.0.0.1:1")), server.complaint
+        server.process = subprocess.Popen([SPCD, "-p", folder, "-e", "own.log", server.blob], preexec_fn=die_with_parent)
+        yield server.wait(lambda one=server: one.pid_is_written() and not is_free(port)), f"it listens {main}"
+        os.rename(folder + "/own.log", folder + "/old.log")
+        server.signal("USR1")
+        yield server.wait(lambda: os.path.exists(folder + "/own.log")), f"it is there again {main}"
+        def is_written(one=server):
+            echoes(port)
+            return "connect() failed" in one.read("own.log")
+        yield server.wait(is_written), f"and written to {main}"
+        server.end()
+        os.unlink(folder + "/own.log")
+
+
 def bound(folder, port, origin):
     """A CPU that there is none of: it is said, as nginx does, and served."""
     server = make(folder, port, origin, f"worker_cpu_affinity 1{'0' * 1000};")
@@ -458,7 +479,7 @@ def main():
     die_with_parent()
     tally = Tally()
     for case in (killed, alone, daemon, closed, exhausted, told, both, threadless, privileges, single, upgrade, unix, halfway, pid,
-                 tested, bound, secret):
+                 tested, rotated, bound, secret):
         if case in (privileges, threadless) and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:
