@@ -230,6 +230,60 @@ on_names(const struct mapping *mapping, struct lookup *lookup)
     }
 }
 
+/* ---- orders by signal, without a supervisor, or when it is gone ---- */
+
+static void
+on_signal(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop, (void)events;
+    struct surroundings *current = control.current->surroundings, *next;
+    switch (signal->signum) {
+    case SIGHUP:
+        if (control.draining)
+            break;
+        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
+        next = supervisor_open(control.options, current, &control.current->logger);
+        if (!next || !adopt(next))
+            break;
+        pid_settle(next, current);
+        surroundings_unlink(current, next);
+        break;
+    case SIGUSR1:
+        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
+        log_cache_reopen();
+        log_default_reopen(log_default_open(&control.current->logger));
+        for (u32 i = 0; i < current->log_count; i++) {
+            int fd = surroundings_open_log(current, i, &control.current->logger);
+            if (fd >= 0)
+                log_file_reopen(current->log_path[i], fd);
+        }
+        break;
+    case SIGUSR2:
+        supervisor_refuse_upgrade(&control.current->logger);
+        break;
+    case SIGQUIT:
+        drain();
+        break;
+    default:
+        end(NULL);
+    }
+}
+
+/* When there is a generation, which an order is about. */
+static void
+watch_signals(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+    sigset_t set;
+    sigemptyset(&set);
+    for (u32 i = 0; i < sizeof signals / sizeof *signals; i++) {
+        ev_signal_init(&control.signal[i], on_signal, signals[i]);
+        ev_signal_start(control.loop, &control.signal[i]);
+        sigaddset(&set, signals[i]);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* ---- orders from a supervisor ---- */
 
 static void
@@ -271,45 +325,7 @@ on_message(struct ev_loop *loop, ev_io *io, int events)
     if (!control.draining)
         log_write(&control.current->logger, LEVEL_ALERT, 0, 0, "the supervisor is gone");
     drain();
-}
-
-/* ---- orders by signal, without a supervisor ---- */
-
-static void
-on_signal(struct ev_loop *loop, ev_signal *signal, int events)
-{
-    (void)loop, (void)events;
-    struct surroundings *current = control.current->surroundings, *next;
-    switch (signal->signum) {
-    case SIGHUP:
-        if (control.draining)
-            break;
-        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reconfiguring");
-        next = supervisor_open(control.options, current, &control.current->logger);
-        if (!next || !adopt(next))
-            break;
-        pid_settle(next, current);
-        surroundings_unlink(current, next);
-        break;
-    case SIGUSR1:
-        log_write(&control.current->logger, LEVEL_NOTICE, 0, 0, "reopening logs");
-        log_cache_reopen();
-        log_default_reopen(log_default_open(&control.current->logger));
-        for (u32 i = 0; i < current->log_count; i++) {
-            int fd = surroundings_open_log(current, i, &control.current->logger);
-            if (fd >= 0)
-                log_file_reopen(current->log_path[i], fd);
-        }
-        break;
-    case SIGUSR2:
-        supervisor_refuse_upgrade(&control.current->logger);
-        break;
-    case SIGQUIT:
-        drain();
-        break;
-    default:
-        end(NULL);
-    }
+    watch_signals(); /* nobody else can end it now */
 }
 
 /* Once a second, of each generation that has sessions; it runs on when none of them has a rate any more. */
@@ -361,21 +377,6 @@ open_descriptors(const struct surroundings *s)
     int last = fcntl(s->mapping->fd, F_DUPFD_CLOEXEC, (int)count - 1);
     if (last >= 0)
         close(last);
-}
-
-/* When there is a generation, which an order is about. */
-static void
-watch_signals(void)
-{
-    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
-    sigset_t set;
-    sigemptyset(&set);
-    for (u32 i = 0; i < sizeof signals / sizeof *signals; i++) {
-        ev_signal_init(&control.signal[i], on_signal, signals[i]);
-        ev_signal_start(control.loop, &control.signal[i]);
-        sigaddset(&set, signals[i]);
-    }
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void

@@ -18,7 +18,7 @@ static int default_fd = STDERR_FILENO;
 static const struct blob_log default_sink = {.sink = SINK_STDERR, .level = LEVEL_ERROR};
 struct logger log_default = USUAL;
 
-static char *default_path; /* NULL: standard error */
+static const char *default_path; /* NULL: standard error */
 
 static int
 open_default(const char *path)
@@ -33,7 +33,7 @@ log_default_to(const char *path)
     if (fd < 0)
         return false;
     default_fd = fd;
-    default_path = realpath(path, NULL); /* wherever this process will be */
+    default_path = process_absolute(path);
     return true;
 }
 

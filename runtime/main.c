@@ -3,11 +3,8 @@
  */
 #include "spcd.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: spcd [-p PREFIX] [-e LOG] [-t] BLOB\n"
@@ -43,8 +40,6 @@ main(int count, char **words)
     }
     signal(SIGPIPE, SIG_IGN);
     /* The prefix is entered before the blob's own paths are used; the blob is named from where we are. */
-    options.blob = realpath(words[optind], NULL);
-    if (!options.blob)
-        die("%s: %s", words[optind], strerror(errno));
+    options.blob = process_absolute(words[optind]);
     return supervisor_run(&options);
 }

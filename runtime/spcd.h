@@ -465,6 +465,9 @@ void supervisor_refuse_upgrade(const struct logger *logger);
 
 /* ---- process.c: what a process is to the system ---- */
 
+/* The path, also for when this process is elsewhere; its links are followed each time it is used. For good. */
+const char *process_absolute(const char *path);
+
 enum { HOSTNAME_ROOM = 256 };
 /* The name of this machine, in lower case. */
 void process_name_machine(char name[HOSTNAME_ROOM]);

@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -96,6 +97,16 @@ def alone(folder, port, origin):
         lasting.sendall(b"b")
         yield lasting.recv(1) == b"b", "who is there goes on"
     yield server.wait(lambda: gone(child)), "then it ends"
+    server.start()
+    child = server_of(server)
+    with socket.create_connection(("127.0.0.1", port)) as lasting:
+        lasting.sendall(b"a")
+        yield lasting.recv(1) == b"a", "another one"
+        server.process.kill()
+        server.process.wait()
+        yield server.wait(lambda: server.read("error.log").count("the supervisor is gone") == 2), "it notices, too"
+        os.kill(child, signal.SIGTERM)
+        yield server.wait(lambda: gone(child)), "who does not want to wait sends it TERM"
 
 
 def daemon(folder, port, origin):
@@ -456,6 +467,29 @@ def rotated(folder, port, origin):
         os.unlink(folder + "/own.log")
 
 
+def linked(folder, port, origin):
+    """The blob's path leads through links to another file later: a reload follows them anew."""
+    for main in ("", "master_process off;"):
+        server = make(folder, port, origin, main)
+        for name, at in (("one", origin.port), ("two", 1)):
+            os.mkdir(f"{folder}/{name}")
+            assert server.place(server.read("main.conf").replace(f"127.0.0.1:{origin.port}", f"127.0.0.1:{at}"))
+            os.rename(server.blob, f"{folder}/{name}/blob")
+        os.symlink("one", folder + "/current")
+        server.process = subprocess.Popen([SPCD, "-p", folder, "current/blob"], cwd=folder, preexec_fn=die_with_parent)
+        yield server.wait(lambda: echoes(port)), f"the first one {main}"
+        os.symlink("two", folder + "/next")
+        os.rename(folder + "/next", folder + "/current")
+        shutil.rmtree(folder + "/one")
+        server.signal("HUP")
+        yield server.wait(lambda: not echoes(port)) and server.process.poll() is None, f"then the second {main}"
+        yield "[emerg]" not in server.read("error.log"), f"which is found {main}"
+        server.end()
+        shutil.rmtree(folder + "/two")
+        os.unlink(folder + "/current")
+        os.unlink(folder + "/error.log")
+
+
 def bound(folder, port, origin):
     """A CPU that there is none of: it is said, as nginx does, and served."""
     server = make(folder, port, origin, f"worker_cpu_affinity 1{'0' * 1000};")
@@ -479,7 +513,7 @@ def main():
     die_with_parent()
     tally = Tally()
     for case in (killed, alone, daemon, closed, exhausted, told, both, threadless, privileges, single, upgrade, unix, halfway, pid,
-                 tested, rotated, bound, secret):
+                 tested, rotated, linked, bound, secret):
         if case in (privileges, threadless) and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:
