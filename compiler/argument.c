@@ -83,7 +83,12 @@ check_count(struct unit *unit, struct node *node)
         return false;
     }
     if (count > most) {
-        const struct word *extra = &node->word[most + 1];
+        const struct word *extra = &node->word[most + 1], *equals = &node->word[most];
+        if (!equals->quoted && strcmp(equals->text, "=") == 0) {
+            diag(unit, too_many, equals->span, shown(unit, &node->word[0]), describe(unit, node->row), "\"=\"");
+            diag_help(unit, "a directive and its argument have a space between them and no \"=\"");
+            return false;
+        }
         diag(unit, too_many, extra->span, shown(unit, &node->word[0]), describe(unit, node->row), shown(unit, extra));
         if (most == 1 && node->row->takes[0].kind >= TAKE_TEXT)
             diag_help(unit, "a value with spaces is written in quotes");

@@ -3,7 +3,8 @@
  * arguments, its "}" closed the block around it, and some "}" behind that closes nothing. One of these alone says
  * little; together they say where the "{" belongs. In goes the node and the block that it stands in, out come both as
  * they were meant, and one message instead of many. A block that a "}" too many closed early leaves the same "}"
- * behind: the first statement that is out of place is told, and nothing of those up to there.
+ * behind: the first statement that is out of place is told, and nothing of those up to there. In a block whose "}" was
+ * forgotten stands what belongs behind it: the first such statement is told, and all is judged where it belongs.
  */
 #include "judge.h"
 #include "report.h"
@@ -37,17 +38,24 @@ first_inside(const struct unit *unit, const struct node *node, const struct dire
     return 0;
 }
 
-/* The "}" that closes nothing, behind node in its file; NULL: there is none. */
+/* What was said of braces before node in its file, or behind it; NULL: nothing. */
 static struct diag *
-stray_behind(struct unit *unit, const struct node *node)
+said(struct unit *unit, const struct node *node, enum diagnostic id, bool behind)
 {
     u32 start = node->word[0].span.start;
     struct diag **diag = unit->diags.item;
     for (u32 i = 0; i < unit->diags.count; i++)
-        if (diag[i]->id == DIAG_stray_brace && !diag[i]->withdrawn && diag[i]->span.start > start &&
+        if (diag[i]->id == id && !diag[i]->withdrawn && (diag[i]->span.start > start) == behind &&
             source_at(unit, diag[i]->span.start) == source_at(unit, start))
             return diag[i];
     return NULL;
+}
+
+/* The "}" that closes nothing, behind node in its file; NULL: there is none. */
+static struct diag *
+stray_behind(struct unit *unit, const struct node *node)
+{
+    return said(unit, node, DIAG_stray_brace, true);
 }
 
 /* Cut a list of nodes before the first one behind a position; that one. */
@@ -99,4 +107,45 @@ brace_blame(struct unit *unit, const struct node *node, const struct directive *
     unit->astray = stray->span.start;
     unit->unread = true;
     return true;
+}
+
+bool
+brace_leave(struct unit *unit, struct node *block, struct node *node)
+{
+    struct diag *unclosed = said(unit, node, DIAG_unclosed_block, false);
+    struct node *copy = arena_take(&unit->arena, sizeof *copy), *last = copy;
+    *copy = *node;
+    if (unclosed == NULL && !node->block)
+        return false; /* a setting for all is not what was meant */
+    if (unclosed == NULL) {
+        copy->next = block->next;
+        block->next = copy;
+        return false;
+    }
+    while (last->next != NULL)
+        last = last->next;
+    last->next = block->next;
+    block->next = copy;
+    node->next = NULL;
+    diag_withdraw(unit, unclosed);
+    return true;
+}
+
+bool
+brace_is_beyond(struct unit *unit, const struct node *node)
+{
+    const struct directive *row = node->block ? check_find(unit, node->word[0].text, IN_STREAM) : NULL;
+    return row != NULL && (row->in & IN_STREAM) != 0 && row->opens != 0 &&
+           said(unit, node, DIAG_unclosed_block, false) != NULL;
+}
+
+const struct directive *
+brace_other(struct unit *unit, const struct node *node, const struct directive *row, u32 context)
+{
+    bool beyond = context == IN_UPSTREAM && row->opens == 0 && brace_is_beyond(unit, node);
+    const struct word *word = node->word;
+    bool peer = context == IN_STREAM && row->opens == IN_SERVER && !node->block && node->word_count > 1 &&
+                source_place(unit, word[0].span.start).line == source_place(unit, word[1].span.start).line;
+    bool within = peer && (word[0].span.start < unit->astray || stray_behind(unit, node) != NULL);
+    return beyond || within ? check_find(unit, node->word[0].text, beyond ? IN_STREAM : IN_UPSTREAM) : NULL;
 }

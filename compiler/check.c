@@ -94,6 +94,30 @@ is_plain(const char *text)
     return text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
 }
 
+/* What nobody sees in the text of a directive, and is in it; NULL: nothing. */
+static const char *
+unseen_in(const char *text)
+{
+    static const struct {
+        const char *text, *name;
+    } unseen[] = {
+        {"\xc2\xa0", "U+00A0, a no-break space"},
+        {"\xe2\x80\x8b", "U+200B, a space without width"},
+        {"\xef\xbb\xbf", "U+FEFF, a byte order mark"},
+        {"\xef\xbc\x9b", "U+FF1B, which is no \";\""},
+    };
+    for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++)
+        if (strstr(text, unseen[i].text) != NULL)
+            return unseen[i].name;
+    return NULL;
+}
+
+static bool
+is_comment(const char *text)
+{
+    return strncmp(text, "//", 2) == 0 || strncmp(text, "/*", 2) == 0 || strncmp(text, "<!--", 4) == 0;
+}
+
 static void
 say_unknown(struct unit *unit, const struct node *node, u32 context)
 {
@@ -118,13 +142,17 @@ say_unknown(struct unit *unit, const struct node *node, u32 context)
             nearest_try(&nearest, directives[i].name);
     for (u32 i = 0; i < DIRECTIVE_COUNT && nearest.best == NULL; i++)
         nearest_try(&nearest, directives[i].name);
-    if (nearest.best != NULL) {
+    const char *unseen = unseen_in(word->text);
+    if (nearest.best == NULL && !is_plain(word->text) && node->unterminated != NULL)
+        diag_withdraw(unit, node->unterminated); /* it is no statement at all */
+    if (unseen != NULL)
+        diag_help(unit, "it has %s, in it: type it anew", unseen);
+    else if (nearest.best != NULL)
         diag_help(unit, "did you mean %s?", nearest.best);
-    } else if (!is_plain(word->text)) {
-        if (node->unterminated != NULL)
-            diag_withdraw(unit, node->unterminated); /* it is no statement at all */
+    else if (is_comment(word->text))
+        diag_help(unit, "a comment begins with \"#\"");
+    else if (!is_plain(word->text))
         diag_help(unit, "if it stands for something that was left out, put that here; else take it out");
-    }
 }
 
 static const struct {
@@ -152,7 +180,7 @@ places(struct unit *unit, u32 set, u32 *outer)
 }
 
 static void
-say_misplaced(struct unit *unit, const struct node *node, const struct directive *row, u32 context)
+say_misplaced(struct unit *unit, struct node *block, struct node *node, const struct directive *row, u32 context)
 {
     if (node->word[0].span.start < unit->astray)
         return;
@@ -162,9 +190,8 @@ say_misplaced(struct unit *unit, const struct node *node, const struct directive
     if (brace_blame(unit, node, row, context))
         return;
     if ((row->in & outer) != 0 && outer != IN_MAIN) {
-        diag_help(unit, "it belongs %s: is a \"}\" missing before it?", there);
-        if (unit->unclosed != NULL)
-            diag_withdraw(unit, unit->unclosed); /* that is it */
+        bool missing = brace_leave(unit, block, node);
+        diag_help(unit, missing ? "it belongs %s: is a \"}\" missing before it?" : "it belongs %s", there);
     } else if (context == IN_MAIN && (row->in & IN_STREAM) != 0) {
         diag_help(unit, "put it in stream { ... }");
     } else {
@@ -214,7 +241,7 @@ split(struct unit *unit, struct node *node, const struct directive *row, u32 con
         bool apart = begins_line(unit, word, before) || (i > 1 && row != NULL && row->opens == 0);
         if (word->quoted || !may || !apart || !is_suspect(row, node, i))
             continue;
-        if (row != NULL || i > 1) {
+        if (row != NULL || (i > 1 && is_plain(node->word[0].text))) {
             diag(unit, no_semicolon, ((struct span){before->span.end, before->span.end + 1}), shown(unit, before));
             diag_note(unit, word->span, "%s begins here", shown(unit, word));
         }
@@ -247,6 +274,23 @@ check_skipped(struct unit *unit, struct node *node)
         }
 }
 
+/* An entry of a map {} or its like that is a server {} is none. */
+static void
+leave_entries(struct unit *unit, struct node *block)
+{
+    for (struct node **at = &block->first; *at != NULL; at = &(*at)->next) {
+        struct node *entry = *at;
+        if (!brace_is_beyond(unit, entry))
+            continue;
+        diag(unit, misplaced, entry->word[0].span, shown(unit, &entry->word[0]),
+             arena_print(&unit->arena, "in %s {}", block->row->name));
+        diag_help(unit, "is a \"}\" missing before it?");
+        brace_leave(unit, block, entry);
+        *at = NULL;
+        return;
+    }
+}
+
 static void
 check_inside(struct unit *unit, struct node *node)
 {
@@ -255,7 +299,9 @@ check_inside(struct unit *unit, struct node *node)
     case OPAQUE:
         if (node->row->support == SUPPORT_NOTED)
             check_skipped(unit, node);
-        else if (node->row->includes)
+        else
+            leave_entries(unit, node);
+        if (node->row->includes)
             expand_entries(unit, node);
         return;
     case IN_EVENTS:
@@ -301,6 +347,11 @@ check_node(struct unit *unit, struct node *block, struct node *node, u32 context
 {
     const struct directive *row = check_find(unit, node->word[0].text, context);
     bool here = row != NULL && (row->in & context) != 0;
+    const struct directive *other = here ? brace_other(unit, node, row, context) : NULL;
+    if (other != NULL) {
+        row = other;
+        here = false;
+    }
     bool repaired = here && brace_repair(unit, block, node, row, context);
     node->broken = true;
     if (!repaired)
@@ -308,7 +359,7 @@ check_node(struct unit *unit, struct node *block, struct node *node, u32 context
     if (row == NULL)
         say_unknown(unit, node, context);
     else if (!here)
-        say_misplaced(unit, node, row, context);
+        say_misplaced(unit, block, node, row, context);
     if (!here)
         return;
     node->row = row;

@@ -95,8 +95,10 @@ walk_table(struct walk *walk, struct symbol *variable, bool host, u32 depth)
     if (table->row == &directives[DIRECTIVE_keyval] || table->row == &directives[DIRECTIVE_num_map])
         fallback = true;
     for (const struct node *entry = table->first; entry != NULL; entry = entry->next) {
-        if (entry->word_count != 2 || entry->block)
+        if (entry->word_count != 2 || entry->block) {
+            fallback |= entry->word_count > 2; /* it was reported, and may swallow what was meant for one */
             continue;
+        }
         fallback |= strcmp(entry->word[0].text, "default") == 0 || strcmp(entry->word[0].text, "*") == 0;
         if (strcmp(entry->word[0].text, "delete") != 0)
             walk_word(walk, &entry->word[1], host, depth + 1);

@@ -456,6 +456,13 @@ enum context fragment_open(struct unit *unit, struct node *root, const struct so
 bool brace_repair(struct unit *unit, struct node *block, struct node *node, const struct directive *row, u32 context);
 /* Is node, just reported as misplaced, so for a "}" too many? Then it is told, and all up to astray is for the same. */
 bool brace_blame(struct unit *unit, const struct node *node, const struct directive *row, u32 context);
+/* Judge node, which is misplaced in block, behind it; is that for a "}" that is missing before node? */
+bool brace_leave(struct unit *unit, struct node *block, struct node *node);
+/* Is node, whatever it is within its block, a block of stream {}, for a "}" that is missing? */
+bool brace_is_beyond(struct unit *unit, const struct node *node);
+/* The row of node's name that it is of in truth, if it stands here for braces that are wrong; else NULL. */
+const struct directive *brace_other(struct unit *unit, const struct node *node, const struct directive *row,
+                                    u32 context);
 
 /* ---- argument.c: what a directive takes ---- */
 

@@ -29,7 +29,6 @@ struct unit {
     u32 error_count;
     bool broken;           /* the files do not parse: what seems to be missing may be there */
     bool unread;           /* some of the text was not read: what is named may be there */
-    struct diag *unclosed; /* of the last block without an end */
     u32 astray;            /* up to here what seems to be misplaced is so for a "}" too many, which was told */
 
     /* severity.c */

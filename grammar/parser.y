@@ -179,7 +179,6 @@ miss_close(struct parse *parse, const struct node *node)
     }
     const struct word *word = &node->word[0];
     diag(unit, unclosed_block, word->span, show(unit, word->text, word->size));
-    unit->unclosed = unit->last;
     if (parse->crooked != NULL)
         diag_note(unit, parse->crooked_brace, "this \"}\" closes %s of line %u, and is indented otherwise",
                   show(unit, parse->crooked->word[0].text, parse->crooked->word[0].size),
