@@ -195,6 +195,7 @@ differential: check-deps
 	@tests/udp/stories.py --seed 1000 --servers 100
 	@tests/relay/stories.py --seed 1000 --count 10
 	@tests/tls/stories.py --seed 1000 --count 10
+	@tests/server-name/http.py --seed 1000 --count 20
 
 # What wears a proxy out, each thing for some seconds.
 soak: check-deps

@@ -281,28 +281,34 @@ struct seen {
 };
 
 static void
-see(struct unit *unit, struct map *names, struct vector *seen, const struct seen *one,
-    const struct judge_socket *socket)
+say_seen(struct unit *unit, const struct seen *one, const struct seen *first, const char *text)
 {
-    const char *name = one->word != NULL ? lower_case(unit, one->word->text) : "";
-    u32 *slot = map_at(&unit->arena, names, name, strlen(name));
-    if (*slot == 0) {
-        *(struct seen *)vector_add(&unit->arena, seen, sizeof *one) = *one;
-        *slot = seen->count;
-        return;
-    }
-    const struct seen *first = (struct seen *)seen->item + *slot - 1;
-    const char *text = socket->text;
-    bool same = first->member == one->member;
     if (one->word != NULL) {
         diag(unit, duplicate_server, one->word->span, judge_show(unit, one->word), text);
         diag_note(unit, first->word != NULL ? first->word->span : judge_span(first->member->listen),
                   "first taken here");
-        if (same)
+        if (first->member == one->member)
             diag_help(unit, "one of them is enough");
     } else {
         diag(unit, shadowed_server, judge_span(one->member->listen), text);
         diag_note(unit, judge_span(first->member->listen), "first taken here");
+    }
+}
+
+static void
+see(struct unit *unit, struct map *names, struct vector *seen, struct seen one, const struct judge_socket *socket)
+{
+    static const struct word nameless = {.text = ""};
+    const char *keys[2];
+    u32 count = server_name_keys(unit, one.word != NULL ? one.word : &nameless, keys);
+    *(struct seen *)vector_add(&unit->arena, seen, sizeof one) = one;
+    for (u32 i = 0; i < count; i++) {
+        u32 *slot = map_at(&unit->arena, names, keys[i], strlen(keys[i]));
+        if (*slot != 0) {
+            say_seen(unit, &one, (struct seen *)seen->item + *slot - 1, socket->text);
+            return;
+        }
+        *slot = seen->count;
     }
 }
 
@@ -315,10 +321,10 @@ judge_names(struct unit *unit, const struct judge_socket *socket)
     for (u32 i = 0; i < socket->members.count; i++) {
         const struct node *node = member[i].server->names;
         if (node == NULL)
-            see(unit, &names, &seen, &(struct seen){NULL, &member[i]}, socket);
+            see(unit, &names, &seen, (struct seen){NULL, &member[i]}, socket);
         for (; node != NULL; node = node->again)
             for (u32 k = 1; k < node->word_count; k++)
-                see(unit, &names, &seen, &(struct seen){&node->word[k], &member[i]}, socket);
+                see(unit, &names, &seen, (struct seen){&node->word[k], &member[i]}, socket);
     }
 }
 

@@ -9,6 +9,7 @@
 
 struct reader {
     struct unit *unit;
+    struct map taken; /* by keys */
     struct vector exact, head, tail, patterns;
     u32 value; /* the server whose names these are */
     u32 server, own; /* its record; that of the first that is named as the machine, 0 for none */
@@ -21,12 +22,42 @@ add_key(struct reader *reader, struct vector *keys, const char *text, size_t siz
     *key = (struct map_key){.text = text, .size = (u32)size, .value = reader->value};
 }
 
+u32
+server_name_keys(struct unit *unit, const struct word *word, const char *keys[2])
+{
+    bool pattern = word->text[0] == '~';
+    const char *name = pattern ? word->text : lower_case(unit, word->text);
+    bool dot = name[0] == '.', star = name[0] == '*' && name[1] == '.';
+    bool tail = !pattern && word->size > 0 && name[word->size - 1] == '*';
+    u32 count = 0;
+    if (!star)
+        keys[count++] = arena_print(&unit->arena, "%c%s", tail ? 't' : 'e', name + dot);
+    if (dot || star)
+        keys[count++] = arena_print(&unit->arena, "h%s", name + dot + 2 * star);
+    return count;
+}
+
+/* As nginx has it, a name of which one key is taken is ignored, and its keys before that one stay. */
+static bool
+is_taken(struct reader *reader, const struct word *word)
+{
+    const char *keys[2];
+    u32 count = server_name_keys(reader->unit, word, keys);
+    for (u32 i = 0; i < count; i++) {
+        u32 *slot = map_at(&reader->unit->arena, &reader->taken, keys[i], strlen(keys[i]));
+        if (*slot != 0)
+            return true;
+        *slot = 1;
+    }
+    return false;
+}
+
 static void
 read_name(struct reader *reader, const struct word *word)
 {
     const char *text = lower_case(reader->unit, word->text);
     size_t size = word->size;
-    if (size == 0)
+    if (size == 0 || is_taken(reader, word))
         return;
     if (text[0] == '~') {
         bool caseless = strpbrk(word->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL; /* as nginx does */

@@ -678,6 +678,9 @@ struct name_member {
     const struct node *node; /* server {} */
     bool fallback;           /* default_server */
 };
+/* Under what a name is kept, each of which may be there once at an address: itself, what ends in it, what begins with
+ * it; ".example.com" is the first two. How many they are. */
+u32 server_name_keys(struct unit *unit, const struct word *word, const char *keys[2]);
 /* own: the server that is named $hostname, if any. */
 u32 server_name_compile(struct unit *unit, const struct name_member *member, u32 count, struct span span, u32 *own);
 

@@ -81,12 +81,31 @@ look(struct session *s, bool last)
 
 /* ---- which server it is for ---- */
 
+/* A name as nginx looks for it: in lower case, without a port or a dot at its end. Its size; 0: it is no host's. */
+static u32
+read_host(const struct value *name, u8 room[HELLO_NAME])
+{
+    bool literal = name->size > 0 && name->text[0] == '[', over = false;
+    u32 size = name->size;
+    u8 before = 0;
+    for (u32 i = 0; i < name->size; i++) {
+        u8 c = name->text[i];
+        if (c <= ' ' || c == '/' || c == 0x7f || (c == '.' && before == '.'))
+            return 0;
+        if (!over && (literal ? c == ']' : c == ':')) {
+            size = i + literal;
+            over = true;
+        }
+        room[i] = before = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+    }
+    return size - (size > 0 && room[size - 1] == '.');
+}
+
 static bool
-is_hostname(const struct session *s, const struct value *name)
+is_hostname(const struct session *s, const u8 *name, u32 size)
 {
     const char *own = s->shard->generation->hostname;
-    size_t size = name->size - (name->text[name->size - 1] == '.');
-    return size == strlen(own) && strncasecmp((const char *)name->text, own, size) == 0;
+    return size == strlen(own) && strncasecmp((const char *)name, own, size) == 0;
 }
 
 /* The number of the server of that name; 0: there is none. */
@@ -95,11 +114,13 @@ find_server(struct session *s, const struct value *name)
 {
     const struct blob *blob = s->shard->blob;
     const struct blob_endpoint *endpoint = session_endpoint(s);
-    if (!endpoint->names || name->size == 0)
+    u8 host[HELLO_NAME];
+    u32 size = endpoint->names ? read_host(name, host) : 0;
+    if (size == 0)
         return 0;
-    if (endpoint->own && is_hostname(s, name))
+    if (endpoint->own && is_hostname(s, host, size))
         return endpoint->own;
-    u32 found = map_value(s, endpoint->names, name->text, name->size);
+    u32 found = map_value(s, endpoint->names, host, size);
     return found ? blob->value[found].server : 0;
 }
 
