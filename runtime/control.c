@@ -416,8 +416,8 @@ control_run(struct surroundings *first, int channel, const struct options *optio
     control.channel = channel;
     const char *directory = blob_string(&first->mapping->blob, first->mapping->blob.main[1].working_directory);
     process_drop_privilege(first, &log_default);
-    if (directory[0] && chdir(directory) != 0)
-        die("working_directory %s: %s", directory, strerror(errno));
+    if (directory[0])
+        process_crash_into(directory);
     open_memory(first);
     open_descriptors(first);
     control.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);

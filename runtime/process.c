@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,42 @@ process_daemonize(const struct surroundings *s)
     close(null); /* it is none of those */
 }
 
+/* ---- how it ends ---- */
+
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+enum { CRASHES = sizeof crashes / sizeof *crashes };
+static int core_directory;
+
+/* The core file is written to where the process is; until then, paths are below the prefix. */
+static void
+on_crash(int signal)
+{
+    if (fchdir(core_directory) == 0)
+        raise(signal); /* its action is the usual one again; and it is if this returns, too */
+}
+
+void
+process_crash_into(const char *directory)
+{
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+    core_directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (core_directory < 0)
+        die("working_directory %s: %s", directory, strerror(errno));
+    for (u32 i = 0; i < CRASHES; i++)
+        sigaction(crashes[i], &action, NULL);
+}
+
+sigset_t
+process_block_signals(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    for (u32 i = 0; i < CRASHES; i++)
+        sigdelset(&all, crashes[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    return before;
+}
+
 /* ---- privilege ---- */
 
 /* What the server keeps of root's power: nothing, or what binding to a client's address takes. */
@@ -138,6 +175,9 @@ process_drop_privilege(const struct surroundings *s, const struct logger *logger
         prctl(PR_SET_KEEPCAPS, 1);
     if (setgid(gid) != 0 || initgroups(user, gid) != 0 || setuid(entry->pw_uid) != 0)
         die("becoming user \"%s\": %s", user, strerror(errno));
+    struct rlimit core;
+    if (getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur > 0)
+        prctl(PR_SET_DUMPABLE, 1); /* who becomes another leaves no core file, unless told to */
     if (raw && !take_net_raw())
         die("keeping CAP_NET_RAW for proxy_bind: %s", strerror(errno));
 }

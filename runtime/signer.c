@@ -105,11 +105,9 @@ start(void)
     static bool started;
     struct job *jobs = started ? NULL : calloc(JOBS, sizeof *jobs);
     pthread_t thread;
-    sigset_t all, before;
     if (!jobs)
         return started;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before = process_block_signals();
     started = pthread_create(&thread, NULL, run, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!started) {

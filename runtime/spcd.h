@@ -19,6 +19,7 @@
 #include <ev.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -477,6 +478,10 @@ void process_hold_standard(void);
 void process_daemonize(const struct surroundings *surroundings);
 /* As many descriptors as there may be, or as the blob asks for. */
 void process_raise_limits(const struct surroundings *surroundings);
+/* Have the core file of a crash in this directory. Dies when it cannot be. */
+void process_crash_into(const char *directory);
+/* In this thread, and those that it starts, until the mask is what it was: all signals but those of a crash. */
+sigset_t process_block_signals(void);
 /* Become the user that the blob names. Dies when that fails; without root it is only logged. */
 void process_drop_privilege(const struct surroundings *surroundings, const struct logger *logger);
 

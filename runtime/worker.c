@@ -211,15 +211,13 @@ worker_start(u32 number, const struct blob *blob, const struct logger *logger)
     worker->wake.data = worker;
     ev_timer_init(&worker->accept_pause, on_accept_pause, 0, (double)ACCEPT_PAUSE_MS / 1000);
     worker->accept_pause.data = worker;
-    sigset_t all, before;
-    sigfillset(&all);
     bool ok = worker->loop;
     if (ok) {
         ev_set_userdata(worker->loop, worker);
         ev_set_loop_release_cb(worker->loop, NULL, worker_look_at_clock); /* after it has waited */
         worker_look_at_clock(worker->loop);
         ev_async_start(worker->loop, &worker->wake);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
+        sigset_t before = process_block_signals();
         ok = pthread_create(&worker->thread, NULL, run, worker) == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }

@@ -467,6 +467,36 @@ def rotated(folder, port, origin):
         os.unlink(folder + "/own.log")
 
 
+def cored(folder, port, origin):
+    """A core file goes to working_directory, whoever the server is; paths stay below the prefix, as in nginx."""
+    os.mkdir(folder + "/cores")
+    os.chmod(folder + "/cores", 0o777)
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+        named = file.read()[0] not in "|/" and not BUILD.endswith("-san")  # a sanitizer leaves none
+    for main in ("", "master_process off;"):
+        user = "user nobody nogroup;" if os.geteuid() == 0 else ""
+        server = make(folder, port, origin, f"{user} {main} worker_rlimit_nofile 256; working_directory {folder}/cores;")
+        text = server.read("main.conf").replace(f"{folder}/error.log", "relative.log").replace(f"{folder}/pid", "pid")
+        assert server.place(text.replace("proxy_pass", "access_log by-$protocol.log own; proxy_pass").replace("stream {", "stream { log_format own x;"))
+        os.chmod(folder, 0o777)
+        server.process = subprocess.Popen([SPCD, "-p", folder, server.blob], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (1 << 30, 1 << 30)))
+        yield server.wait(lambda: echoes(port)), f"it serves {main}"
+        yield server.wait(lambda: os.path.exists(folder + "/by-TCP.log")), f"a log that a line names is below the prefix {main}"
+        os.rename(folder + "/relative.log", folder + "/old.log")
+        server.signal("USR1")
+        yield server.wait(lambda: os.path.exists(folder + "/relative.log")), f"and one that is opened anew {main}"
+        os.kill(server.process.pid if main else server_of(server), signal.SIGABRT)
+        yield not named or server.wait(lambda: any("core" in one for one in os.listdir(folder + "/cores"))), f"the core file {main}"
+        if not main:
+            yield server.wait(lambda one=server: "exited on signal 6" in one.read("relative.log")) and server.wait(lambda: echoes(port)), "another server"
+            server.end()
+        server.process.wait()
+        for one in os.listdir(folder + "/cores"):
+            os.unlink(folder + "/cores/" + one)
+        os.unlink(folder + "/relative.log")
+        os.unlink(folder + "/by-TCP.log")
+
+
 def linked(folder, port, origin):
     """The blob's path leads through links to another file later: a reload follows them anew."""
     for main in ("", "master_process off;"):
@@ -513,7 +543,7 @@ def main():
     die_with_parent()
     tally = Tally()
     for case in (killed, alone, daemon, closed, exhausted, told, both, threadless, privileges, single, upgrade, unix, halfway, pid,
-                 tested, rotated, linked, bound, secret):
+                 tested, rotated, linked, cored, bound, secret):
         if case in (privileges, threadless) and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory(prefix="spc-") as folder:
