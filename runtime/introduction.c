@@ -283,10 +283,8 @@ on_header(struct ev_loop *loop, ev_io *io, int events)
     struct session *s = io->data;
     if (read_header(s) != STEP_NEXT)
         return;
-    side_watch(s, &s->client, 0);
     s->action = "initializing session";
-    s->step++;
-    session_run(s);
+    session_go_on(s);
 }
 
 enum step

@@ -183,24 +183,13 @@ read_more(struct session *s)
     }
 }
 
-/* It is decided: what was read goes to the upstream first. */
-static enum step
-finish(struct session *s)
-{
-    side_watch(s, &s->client, 0);
-    return STEP_NEXT;
-}
-
 static void
 on_read(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop, (void)events;
     struct session *s = io->data;
-    if (read_more(s) != STEP_NEXT)
-        return;
-    finish(s);
-    s->step++;
-    session_run(s);
+    if (read_more(s) == STEP_NEXT)
+        session_go_on(s);
 }
 
 enum step
@@ -220,8 +209,6 @@ preread_step(struct session *s)
     }
     if (step == STEP_WAITS)
         step = read_more(s);
-    if (step == STEP_NEXT)
-        return finish(s);
     if (step == STEP_WAITS) {
         side_watch(s, &s->client, EV_READ);
         session_timer(s, (double)s->server->preread_timeout_ms / 1000);

@@ -878,6 +878,8 @@ bool session_pass(struct session *session, const struct blob_listener *listener,
 
 /* Go through the steps of a session, from where it is. It may end. */
 void session_run(struct session *session);
+/* The same from the next step on: the one that waited for the client is done. */
+void session_go_on(struct session *session);
 
 enum step { STEP_NEXT, STEP_AGAIN, STEP_WAITS, STEP_ENDED }; /* AGAIN: from the first step on */
 

@@ -126,7 +126,6 @@ converse(struct session *s)
 static enum step
 finish(struct session *s)
 {
-    side_watch(s, &s->client, 0);
     s->client.received -= s->upstream.end; /* preread.c does not count what it reads, as nginx does not */
     return STEP_NEXT;
 }
@@ -139,8 +138,7 @@ on_client(struct ev_loop *loop, ev_io *io, int events)
     if (converse(s) != STEP_NEXT)
         return;
     finish(s);
-    s->step++;
-    session_run(s);
+    session_go_on(s);
 }
 
 enum step
