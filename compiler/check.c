@@ -31,6 +31,7 @@ static const struct {
     const char *name, *advice;
 } instead[] = {
     {"ip_hash", "write: hash $remote_addr consistent;"},
+    {"if", "a stream has no conditions: choose a target with a map, and allow or deny clients by address"},
     {"location", "a stream has no paths: choose by port, or by name with ssl_preread and a map"},
     {"proxy_set_header", "a stream has no headers: \"proxy_protocol on;\" tells the client's address"},
     {"real_ip_header", "take it out: the address in the PROXY header is the one that is taken"},

@@ -65,6 +65,14 @@ find_service(const struct lint *lint, const struct lint_listen **listen)
     return -1;
 }
 
+/* Do answers go to the clients themselves, for the service takes their datagrams to come from there? */
+static bool
+is_direct(const struct lint *lint)
+{
+    const struct node *bind = lint_node(lint, DIRECTIVE_proxy_bind);
+    return bind != NULL && bind->word_count > 2;
+}
+
 void
 lint_udp_sessions(struct lint *lint)
 {
@@ -75,7 +83,7 @@ lint_udp_sessions(struct lint *lint)
     if (service < 0)
         return;
     if (responses != NULL && responses->value == 0) {
-        if (lint_first(lint, responses, DIAG_no_answers))
+        if (!is_direct(lint) && lint_first(lint, responses, DIAG_no_answers))
             diag(lint->unit, no_answers, lint_span(responses), services[service].whose);
     } else if (responses == NULL && lint->framed && lint_value(lint, DIRECTIVE_proxy_timeout) >= LONG_MS) {
         diag(lint->unit, lingering_sessions, udp_span(listen), services[service].whose);

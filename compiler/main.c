@@ -178,7 +178,8 @@ static int
 run_compile(const struct settings *settings, char **file, int count)
 {
     if (count != 1)
-        return fail(count == 0 ? "no FILE to compile; try spcc --help" : "one FILE at a time can be compiled");
+        return fail(count == 0 ? "no FILE to compile; try spcc --help"
+                               : "one FILE at a time can be compiled; for commands try spcc --help");
     if (strcmp(file[0], "-") == 0 && settings->output == NULL)
         return fail("from standard input, -o must say where to");
     return run_sources(settings, file, count, false);
