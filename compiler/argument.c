@@ -333,6 +333,10 @@ say_unknown(struct unit *unit, struct node *node, enum directive_id of, const st
         diag_help(unit, "did you mean %s%s?", best->name, has_value(best) ? value : "");
     else if (of == DIRECTIVE_listen && strcmp(word->text, "transparent") == 0)
         diag_help(unit, "transparent belongs to proxy_bind: proxy_bind $remote_addr transparent;");
+    else if (of == DIRECTIVE_listen && strcmp(word->text, "tcp") == 0)
+        diag_help(unit, "take it out: what is not \"udp\" is TCP");
+    else if (word->text[0] == '=')
+        diag_help(unit, "a parameter is one word, without spaces: NAME=VALUE");
 }
 
 /* Judge one parameter; false: refused. */
