@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, ROOT + "/tests/engine")
 sys.dont_write_bytecode = True
 
+from namespace import enter  # noqa: E402
 from server import Server  # noqa: E402
 from tally import Tally  # noqa: E402
 from wire import Ports  # noqa: E402
@@ -160,8 +161,7 @@ def silent(ports):
 
 
 def main():
-    if sys.argv[1:] != ["inside"]:
-        os.execvp("unshare", ["unshare", "-nm", "--propagation", "private", sys.executable, os.path.abspath(__file__), "inside"])
+    enter("-nm", "--propagation", "private")
     folder = tempfile.mkdtemp(prefix="spc-names-")
     for name, text in (("hosts", KNOWN), ("resolv.conf", "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n")):
         write(f"{folder}/{name}", text)
