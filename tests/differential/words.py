@@ -140,7 +140,7 @@ def verdict(command, path, text):
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     done = subprocess.run(command + [path], capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode == 0, done.stderr + done.stdout
+    return done.returncode == 0 or "(13: Permission denied)" in done.stderr, done.stderr + done.stdout
 
 
 def main():
@@ -157,7 +157,7 @@ def main():
         every = [one for one in changes(whole) if not any(kind.search(one[1]) for kind in EXCEPT)]
         head = HEAD.replace("{folder}", folder)
         for text, statement in random.Random(chosen.seed).sample(every, min(chosen.count, len(every))):
-            theirs, why = verdict([NGINX, "-t", "-q", "-c"], folder + "/nginx.conf", head + text)
+            theirs, why = verdict([NGINX, "-t", "-q", "-p", folder, "-c"], folder + "/nginx.conf", head + text)
             ours, because = verdict([spcc, "check"], folder + "/ours.conf", head + text)
             if theirs != ours:
                 print(f"nginx {'takes' if theirs else 'refuses'}, spcc {'takes' if ours else 'refuses'}: {statement}\n{why}{because}")

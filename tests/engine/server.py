@@ -31,8 +31,9 @@ class Server:
 
     def whole_config(self, main, stream, settings):
         load = f"load_module {STREAM};\n" if self.kind == "nginx" else ""
+        user = "user root;\n" if os.geteuid() == 0 else "\n"  # nginx warns of it
         return (
-            f"{load}user root;\ndaemon off;\nworker_processes {settings['workers']};\npid {self.folder}/pid;\n"
+            f"{load}{user}daemon off;\nworker_processes {settings['workers']};\npid {self.folder}/pid;\n"
             f"error_log {self.folder}/error.log {settings['level']};\n{main}\n"
             f"events {{\n    worker_connections {settings['connections']};\n}}\nstream {{\n{stream}\n}}\n"
         )
